@@ -1,0 +1,1 @@
+"""Alert state machine, grouping, routing (pure); delivery and receivers."""

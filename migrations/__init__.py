@@ -1,0 +1,1 @@
+"""Alembic histories: `state/` (relational) and `facts/` (ClickHouse dialect). Append-only."""

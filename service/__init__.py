@@ -1,0 +1,1 @@
+"""The central service; `service.wiring` alone knows all others."""

@@ -1,0 +1,1 @@
+"""A fleet without a GPU: engines, GPUs, routers, arrivals, faults."""

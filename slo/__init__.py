@@ -1,0 +1,1 @@
+"""Objectives, indicators, windows, burn rates and budgets. Pure: no clock, no I/O."""
