@@ -22,8 +22,10 @@ class MetricKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One exported series: `name` without prefix, in base units; `scale` turns the column
-    into the base unit (microseconds to seconds: 1e-6)."""
+    """One exported series, named without prefix, in base units.
+
+    `scale` turns the column into the base unit (microseconds to seconds: 1e-6).
+    """
 
     name: str
     kind: MetricKind

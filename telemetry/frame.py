@@ -46,7 +46,8 @@ class Texts:
 
     def equals(self, word: str) -> Mask:
         """Return the rows that hold `word`."""
-        return self.codes == self._code(word)
+        matches: Mask = self.codes == self._code(word)
+        return matches
 
     def _code(self, word: str) -> int:
         return self.words.index(word) if word in self.words else -2
