@@ -1,0 +1,1 @@
+"""Request timings: a streaming proxy, and the socket that carries records to the agent."""
