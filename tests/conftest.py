@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-SHARED = Path(os.environ.get("INFEROMETER_SHARED", REPOSITORY.parent / "shared"))
+SHARED = Path(os.environ.get("INFEROMETER_TEST_SHARED", REPOSITORY.parent / "shared"))
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def repository() -> Path:
 def shared() -> Path:
     """Return the folder of recorded data, which never goes into the project; skip without it."""
     if not (SHARED / "traces").is_dir():
-        pytest.skip(f"recorded data is not at {SHARED} (set INFEROMETER_SHARED)")
+        pytest.skip(f"recorded data is not at {SHARED} (set INFEROMETER_TEST_SHARED)")
     return SHARED
 
 

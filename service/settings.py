@@ -1,0 +1,164 @@
+"""The service's settings: read once, from a TOML file and the environment, then never changed.
+
+`INFEROMETER_<NAME>` overrides the file; `INFEROMETER_<NAME>_FILE` names a file that holds the
+value (for secrets). An unknown key or an impossible value refuses to start, naming key, value
+and what is allowed.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+PREFIX: Final = "INFEROMETER_"
+_NOT_OURS: Final = ("AGENT_", "PROXY_", "TEST_")
+"""Names after the prefix that belong to the agent, the proxy and the tests."""
+_COMMAND: Final = frozenset({"URL", "TOKEN"})
+"""Names that the command line reads to reach a running service."""
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used; the message lists every fault with its key and value."""
+
+
+class ReceiverSettings(BaseModel):
+    """A webhook to tell about alerts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=64)
+    url: str
+    secret: str | None = None
+    """Standard Webhooks secret (`whsec_...`); None = made on first start and shown once."""
+    allow_private: bool = False
+    """Allow a receiver on a private or loopback address: an operator's explicit choice."""
+
+
+class Settings(BaseModel):
+    """Everything the service can be told. Durations are seconds, sizes bytes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data_dir: Path = Path("inferometer-data")
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8460
+    facts_url: str | None = None
+    """ClickHouse dialect; None = chDB in the data directory."""
+    state_url: str | None = None
+    """Relational; None = SQLite in the data directory."""
+
+    objectives: tuple[Path, ...] = ()
+    """OpenSLO files or folders; none = starter objectives, marked as guesses."""
+    prices: Mapping[str, str] = Field(default_factory=dict)
+    """Price of a GPU-hour by GPU model, such as {"H100" = "2.95"}; `default` is for the rest."""
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+    receivers: tuple[ReceiverSettings, ...] = ()
+    external_url: str | None = None
+    """How people reach the pages, for links in alerts; None = the address served."""
+
+    evaluation_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    ledger_interval_seconds: Annotated[int, Field(ge=10, le=3600)] = 60
+    ledger_lag_seconds: Annotated[int, Field(ge=5, le=3600)] = 75
+    """How long after its end an interval is closed: most requests have ended by then."""
+    block_rows: Annotated[int, Field(ge=1000, le=1_000_000)] = 300_000
+    block_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
+    group_cap: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    journal_bytes: Annotated[int, Field(ge=1_048_576)] = 8 * 1024**3
+    ballast_bytes: Annotated[int, Field(ge=0)] = 64 * 1024**2
+    sample_lag_seconds: Annotated[float, Field(ge=1, le=600)] = 60.0
+    """A replica or GPU not heard of for this long is unknown."""
+
+    @model_validator(mode="after")
+    def _lag_covers_evaluation(self) -> Settings:
+        if self.sample_lag_seconds < 2 * self.evaluation_seconds:
+            raise ValueError("sample_lag_seconds must be at least twice evaluation_seconds")
+        return self
+
+    @property
+    def facts_path(self) -> Path:
+        """Where chDB keeps its files."""
+        return self.data_dir / "facts"
+
+    @property
+    def facts_address(self) -> str:
+        """The facts store's SQLAlchemy URL."""
+        return self.facts_url or f"clickhousedb:///?interface=chdb&path={self.facts_path}"
+
+    @property
+    def state_address(self) -> str:
+        """The state store's SQLAlchemy URL."""
+        return self.state_url or f"sqlite:///{self.data_dir / 'state.db'}"
+
+
+def load(file: Path | None, environment: Mapping[str, str], overrides: Mapping[str, Any]) -> Settings:
+    """Read the settings: overrides (the command line) over environment over file over defaults.
+
+    Raises `SettingsError` naming every unknown key and wrong value at once.
+    """
+    merged = {**_from_file(file), **_from_environment(environment)}
+    merged.update({key: value for key, value in overrides.items() if value is not None})
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        faults = [_fault(fault) for fault in error.errors()]
+        raise SettingsError("settings refused:\n  " + "\n  ".join(faults)) from None
+
+
+def _fault(fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"]) or "settings"
+    if fault["type"] == "extra_forbidden":
+        return f"{key}: unknown key; known keys are {', '.join(Settings.model_fields)}"
+    return f"{key} = {fault.get('input')!r}: {fault['msg']}"
+
+
+def _from_file(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        return tomllib.loads(file.read_text())
+    except OSError as error:
+        raise SettingsError(f"settings file {file}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"settings file {file}: not TOML: {error}") from None
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in environment.items():
+        rest = name.removeprefix(PREFIX)
+        if not name.startswith(PREFIX) or rest.startswith(_NOT_OURS) or rest in _COMMAND:
+            continue
+        key = rest.lower()
+        secret = key.removesuffix("_file")
+        if secret != key and secret in Settings.model_fields:
+            found[secret] = _structured(_secret(name, value))
+        else:
+            found[key] = _structured(value)
+    return found
+
+
+def _secret(name: str, path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"{name} = {path!r}: cannot be read ({error.strerror})") from None
+
+
+def _structured(text: str) -> Any:
+    """Read lists and tables as TOML writes them; anything else is the text itself."""
+    if not text.startswith(("[", "{")):
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{text!r}: not a TOML list or table: {error}") from None
+
+
+def from_process(file: Path | None = None, **overrides: Any) -> Settings:
+    """Read the settings of this process; called once, by the command."""
+    return load(file, os.environ, overrides)
