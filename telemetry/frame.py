@@ -200,6 +200,8 @@ def increases(values: Floats, valid: Mask) -> tuple[Floats, Mask]:
     the growth since the last known point before t, by the rule of `telemetry.counters`. It is
     unknown (mask false, value 0) where t or everything before it is unknown.
     """
+    if values.shape[-1] == 0:
+        return values, valid
     steps = np.arange(values.shape[-1])
     seen = np.where(valid, steps, -1)
     last = np.maximum.accumulate(seen, axis=-1)

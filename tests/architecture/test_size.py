@@ -9,8 +9,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
-    "alerts", "anomalies", "collector", "cost", "dashboards", "inferometer", "journal",
-    "service", "simulator", "slo", "telemetry",
+    "alerts",
+    "anomalies",
+    "collector",
+    "cost",
+    "dashboards",
+    "inferometer",
+    "journal",
+    "service",
+    "simulator",
+    "slo",
+    "telemetry",
 )
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 SCRIPTS = sorted([*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])
@@ -45,7 +54,9 @@ def test_a_function_is_at_most_40_lines_without_its_docstring(path):
 
 @pytest.mark.parametrize("path", FILES, ids=_name)
 def test_a_function_takes_at_most_five_positional_parameters(path):
-    many = {f.name for f in _functions(path) if len(f.args.posonlyargs) + len(f.args.args) > MAX_PARAMETERS + 1}
+    many = {
+        f.name for f in _functions(path) if len(f.args.posonlyargs) + len(f.args.args) > MAX_PARAMETERS + 1
+    }
     assert many == set()
 
 

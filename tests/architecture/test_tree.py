@@ -48,13 +48,20 @@ def test_every_path_named_in_the_documents_exists():
 def test_every_dependency_has_its_line():
     text = (ROOT / "docs" / "dependencies.md").read_text()
     project = PROJECT["project"]
-    wanted = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    wanted = [
+        *project["dependencies"],
+        *(line for extra in project["optional-dependencies"].values() for line in extra),
+    ]
     names = {re.split(r"[\[<>=;~ ]", line)[0] for line in wanted} - {"inferometer"}
     assert [name for name in sorted(names) if f"| {name} |" not in text] == []
 
 
 def test_no_file_names_a_package_registry():
     hosts = re.compile(r"pypi\.org|pythonhosted|registry\.npmjs|deb\.debian")
-    suspects = [path for path in ROOT.rglob("*") if path.is_file() and path.suffix in {".txt", ".toml", ".md", ".yaml", ".cfg"}]
+    suspects = [
+        path
+        for path in ROOT.rglob("*")
+        if path.is_file() and path.suffix in {".txt", ".toml", ".md", ".yaml", ".cfg"}
+    ]
     ours = [path for path in suspects if not {".venv", "build", ".git"} & set(path.relative_to(ROOT).parts)]
     assert [path for path in ours if hosts.search(path.read_text(errors="ignore"))] == []

@@ -1,0 +1,43 @@
+"""The command line: one subcommand a file; each imports what it needs when it is called."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from inferometer import agent, alert, cost, demo, doctor, importing, proxy, slo, token, up
+from inferometer.saying import Failure, say_error
+
+app = typer.Typer(
+    name="inferometer",
+    help="The instrument panel and alarm system for LLM inference on GPUs.",
+    epilog="Begin with `inferometer demo`, or `inferometer import PATH` to judge a recorded incident.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("up")(up.up)
+app.command("agent")(agent.agent)
+app.command("proxy")(proxy.proxy)
+app.command("doctor")(doctor.doctor)
+app.command("import")(importing.import_)
+app.add_typer(slo.app, name="slo")
+app.add_typer(cost.app, name="cost")
+app.add_typer(alert.app, name="alert")
+app.add_typer(token.app, name="token")
+
+
+def main() -> None:
+    """Run the command; a known failure is one clear message and a non-zero exit, no traceback."""
+    try:
+        app()
+    except Failure as failure:
+        say_error(str(failure))
+        sys.exit(failure.code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
