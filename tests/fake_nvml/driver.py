@@ -1,0 +1,220 @@
+"""The test's side of the fake driver: compile it, map its state, and make things happen to it.
+
+library = build(folder)                       # one gcc run, kept by the content's hash
+driver = Driver.create(folder / "state", gpus=2)
+driver.environment(library)                   # for a subprocess; `load(library)` for this one
+driver.gpus[0].busy_percent = 40
+driver.lose(1); driver.wedge(0, "nvmlDeviceGetUtilizationRates"); driver.reset_counters(0)
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import mmap
+import os
+import re
+import subprocess
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SOURCES = sorted([*HERE.glob("*.c"), *HERE.glob("*.h"), *HERE.glob("*.def")])
+FUNCTIONS = re.findall(r"^FN\((\w+)\)", (HERE / "functions.def").read_text(), re.MULTILINE)
+DOUBLE, UNSIGNED, LONG = 0, 1, 3
+NOT_SUPPORTED, DRIVER_NOT_LOADED = 3, 9
+GIB = 1 << 30
+FIELDS = {  # id -> (scope, kind, value): what an H100 of a recent driver answers
+    3: (0, LONG, 0), 4: (0, LONG, 0), 74: (0, LONG, 2_000_000_000), 82: (0, UNSIGNED, 52),
+    83: (0, LONG, 5_000_000), 94: (0, UNSIGNED, 0), 142: (0, UNSIGNED, 0), 143: (0, UNSIGNED, 0),
+    144: (0, UNSIGNED, 0), 145: (0, UNSIGNED, 0), 185: (0, UNSIGNED, 310_000), 197: (0, LONG, 4_000),
+    198: (0, LONG, 6_000), 230: (0, UNSIGNED, 0), 269: (0, LONG, 0), 270: (0, LONG, 0), 271: (0, LONG, 0),
+}  # fmt: skip
+METRICS = {2: 61.0, 3: 33.0, 5: 24.0, 10: 47.0, 248: 1_000.0, 249: 400.0, 250: 100.0}
+
+
+class Knob(ctypes.Structure):
+    _fields_ = [
+        ("calls", ctypes.c_uint64), ("latency_us", ctypes.c_uint32), ("result", ctypes.c_int32),
+        ("wedged", ctypes.c_int32), ("unused", ctypes.c_int32),
+    ]  # fmt: skip
+
+
+class FieldWord(ctypes.Union):
+    _fields_ = [("real", ctypes.c_double), ("whole", ctypes.c_uint64), ("sign", ctypes.c_int64)]
+
+
+class Field(ctypes.Structure):
+    _fields_ = [
+        ("id", ctypes.c_uint32), ("scope", ctypes.c_uint32), ("result", ctypes.c_int32),
+        ("kind", ctypes.c_uint32), ("value", FieldWord),
+    ]  # fmt: skip
+
+
+class Metric(ctypes.Structure):
+    _fields_ = [("id", ctypes.c_uint32), ("result", ctypes.c_int32), ("value", ctypes.c_double)]
+
+
+class Gpu(ctypes.Structure):
+    _fields_ = [
+        ("name", ctypes.c_char * 96), ("uuid", ctypes.c_char * 96), ("bus_id", ctypes.c_char * 32),
+        ("lost", ctypes.c_int32), ("absent", ctypes.c_int32), ("dead_epoch", ctypes.c_uint32),
+        ("gpm_supported", ctypes.c_int32),
+        ("busy_percent", ctypes.c_uint32), ("memory_busy_percent", ctypes.c_uint32),
+        ("memory_total", ctypes.c_uint64), ("memory_reserved", ctypes.c_uint64),
+        ("memory_free", ctypes.c_uint64), ("memory_used", ctypes.c_uint64),
+        ("power_mw", ctypes.c_uint32), ("power_limit_mw", ctypes.c_uint32), ("energy_mj", ctypes.c_uint64),
+        ("clock_mhz", ctypes.c_uint32 * 4), ("clock_max_mhz", ctypes.c_uint32 * 4),
+        ("temperature", ctypes.c_int32), ("pcie_generation", ctypes.c_int32),
+        ("event_reasons", ctypes.c_uint64),
+        ("pcie_width", ctypes.c_uint32), ("pcie_width_max", ctypes.c_uint32),
+        ("fields", Field * 64), ("metrics", Metric * 32), ("knobs", Knob * len(FUNCTIONS)),
+    ]  # fmt: skip
+
+
+class State(ctypes.Structure):
+    _fields_ = [
+        ("size", ctypes.c_uint32), ("gpu_count", ctypes.c_uint32), ("epoch", ctypes.c_uint32),
+        ("unused", ctypes.c_uint32), ("samples", ctypes.c_int64), ("driver_version", ctypes.c_char * 80),
+        ("system", Knob * len(FUNCTIONS)), ("gpus", Gpu * 16),
+    ]  # fmt: skip
+
+
+def build(folder: Path, *, hidden: frozenset[str] = frozenset()) -> Path:
+    """Compile the library once per content and set of hidden symbols (an older driver's lack)."""
+    hasher = hashlib.sha256(repr(sorted(hidden)).encode())
+    for source in SOURCES:
+        hasher.update(source.read_bytes())
+    library = folder / hasher.hexdigest()[:16] / "libnvidia-ml.so.1"
+    if library.exists():
+        return library
+    library.parent.mkdir(parents=True, exist_ok=True)
+    exports = library.parent / f"exports-{os.getpid()}"
+    exports.write_text(
+        f"{{ global: nvml*; fake_state_size; local: {' '.join(f'{n};' for n in sorted(hidden))} *; }};"
+    )
+    made = library.parent / f"made-{os.getpid()}"
+    flags = ["-std=c11", "-D_DEFAULT_SOURCE", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"]
+    link = [f"-Wl,-soname,{library.name}", f"-Wl,--version-script={exports}"]
+    subprocess.run(["gcc", *flags, *link, *map(str, HERE.glob("*.c")), "-o", str(made)], check=True)
+    made.rename(library)  # whole or not at all: two test runs may compile at once
+    exports.unlink()
+    return library
+
+
+class Driver:
+    """The state of a fake driver and the mishaps a test can cause."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), ctypes.sizeof(State))
+        self.state = State.from_buffer(self._map)
+
+    @classmethod
+    def create(cls, path: Path, *, gpus: int = 1) -> Driver:
+        """A healthy driver 595 with so many H100s, each at 40 % kernel-busy."""
+        path.write_bytes(bytes(ctypes.sizeof(State)))
+        driver = cls(path)
+        driver.state.size = ctypes.sizeof(State)
+        driver.state.gpu_count = gpus
+        driver.state.driver_version = b"595.71.05"
+        for index in range(gpus):
+            _equip(driver.state.gpus[index], index)
+        return driver
+
+    @property
+    def gpus(self):
+        return self.state.gpus
+
+    def environment(self, library: Path) -> dict[str, str]:
+        """What a subprocess needs to see this driver."""
+        return {"FAKE_NVML_STATE": str(self.path), "LD_LIBRARY_PATH": str(library.parent)}
+
+    def knob(self, gpu: int | None, function: str) -> Knob:
+        """The knob of one call, of a GPU or (None) of the whole system."""
+        owner = self.state.system if gpu is None else self.state.gpus[gpu].knobs
+        return owner[FUNCTIONS.index(function)]
+
+    def calls(self, gpu: int | None = None) -> int:
+        """How many calls were made for one GPU, or to the system as a whole."""
+        return sum(knob.calls for knob in (self.state.system if gpu is None else self.state.gpus[gpu].knobs))
+
+    def wedge(self, gpu: int | None, function: str, *, wedged: bool = True) -> None:
+        """Make a call hang until it is released."""
+        self.knob(gpu, function).wedged = wedged
+
+    def fail(self, gpu: int | None, function: str, result: int) -> None:
+        """Make a call answer an error; 0 heals it."""
+        self.knob(gpu, function).result = result
+
+    def release(self) -> None:
+        """Let every wedged call return."""
+        for knobs in (self.state.system, *(gpu.knobs for gpu in self.state.gpus)):
+            for knob in knobs:
+                knob.wedged = 0
+
+    def lose(self, gpu: int) -> None:
+        """The GPU falls off the bus; handles made before stay lost for ever."""
+        self.state.gpus[gpu].lost = 1
+        self.state.gpus[gpu].dead_epoch = self.state.epoch
+
+    def restore(self, gpu: int) -> None:
+        """The GPU is back: the next init will find it."""
+        self.state.gpus[gpu].lost = 0
+
+    def field(self, gpu: int, number: int) -> Field:
+        """The slot of a field value, a free one when the id is new."""
+        slots = self.state.gpus[gpu].fields
+        return next(slot for slot in slots if slot.id in (number, 0))
+
+    def metric(self, gpu: int, number: int) -> Metric:
+        """The slot of a GPM metric, a free one when the id is new."""
+        slots = self.state.gpus[gpu].metrics
+        return next(slot for slot in slots if slot.id in (number, 0))
+
+    def reset_counters(self, gpu: int) -> None:
+        """A driver reload: every counter begins again at zero."""
+        for number in (3, 4, 74, 83, 94, 197, 198, 269, 270, 271):
+            self.field(gpu, number).value.whole = 0
+        for number in (248, 249, 250):
+            self.metric(gpu, number).value = 0.0
+
+    def without_gpm(self, gpu: int) -> None:
+        """An Ampere: no performance monitoring, and none of the newer field values."""
+        self.state.gpus[gpu].gpm_supported = 0
+        for number in (185, 197, 198, 230, 269, 270, 271):
+            self.field(gpu, number).result = NOT_SUPPORTED
+
+
+def _equip(gpu: Gpu, index: int) -> None:
+    gpu.name = b"NVIDIA H100 80GB HBM3"
+    gpu.uuid = f"GPU-fa4e0000-0000-4000-8000-{index:012d}".encode()
+    gpu.bus_id = f"00000000:{index + 1:02X}:00.0".encode()
+    gpu.gpm_supported = 1
+    gpu.busy_percent, gpu.memory_busy_percent = 40, 20
+    gpu.memory_total, gpu.memory_reserved = 80 * GIB, GIB
+    gpu.memory_used, gpu.memory_free = 60 * GIB, 19 * GIB
+    gpu.power_mw, gpu.power_limit_mw, gpu.energy_mj = 305_000, 700_000, 5_000_000
+    gpu.clock_mhz[:] = [1_755, 1_755, 2_619, 1_500]
+    gpu.clock_max_mhz[:] = [1_980, 1_980, 2_619, 1_650]
+    gpu.temperature, gpu.event_reasons = 47, 0x4
+    gpu.pcie_generation, gpu.pcie_width, gpu.pcie_width_max = 5, 16, 16
+    for slot, (number, (scope, kind, value)) in zip(gpu.fields, FIELDS.items(), strict=False):
+        slot.id, slot.scope, slot.kind, slot.value.whole = number, scope, kind, value
+    for metric, (number, reading) in zip(gpu.metrics, METRICS.items(), strict=False):
+        metric.id, metric.value = number, reading
+
+
+def load(library: Path, driver: Driver) -> None:
+    """Give this process the fake driver: what `CDLL("libnvidia-ml.so.1")` would have found.
+
+    The real pynvml is used unmodified; only the library it holds is set, and its cache of
+    function pointers emptied, so that one process can see several drivers one after another.
+    """
+    import pynvml
+
+    os.environ["FAKE_NVML_STATE"] = str(driver.path)
+    loaded = ctypes.CDLL(str(library))
+    assert loaded.fake_state_size() == ctypes.sizeof(State), "state.h and driver.py differ"
+    pynvml.nvmlLib = loaded
+    pynvml._nvmlGetFunctionPointer_cache.clear()
