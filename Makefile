@@ -46,7 +46,7 @@ bench: setup ## every benchmark, one after the other, figures to the terminal (l
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 docs: setup ## write the generated pages of docs/ anew
-	@$(BIN)/python -m docs.generate
+	@$(BIN)/python docs/generate.py
 
 gpu-check: setup ## the agent against real NVML on this machine; says so where there is no GPU
 	@$(BIN)/python benchmarks/gpu_check.py

@@ -1,0 +1,1 @@
+"""What each page shows, as columns and sentences: one view a page."""
