@@ -76,12 +76,6 @@ class MemoryStore:
             self._remember(row)
             return True
 
-    def next_due_us(self, now_us: int) -> int | None:
-        """Return when the next row may be claimed; see the port."""
-        with self._lock:
-            waits = [max(row.next_at_us, row.lease_until_us) for row in self._heads() if self._enabled(row)]
-            return max(now_us, min(waits)) if waits else None
-
     def enable(self, receiver: str) -> None:
         """Let a disabled receiver be sent to again."""
         with self._lock:

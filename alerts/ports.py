@@ -98,7 +98,3 @@ class NotificationStore(Protocol):
     def finish(self, claim: Claim, result: Result) -> bool:
         """Record how a claim ended and let it go; false = the lease was no longer held."""
         ...
-
-    def next_due_us(self, now_us: int) -> int | None:
-        """Return when the next row may be claimed, UTC microseconds; None = no row waits."""
-        ...
