@@ -15,6 +15,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from telemetry.identity import Vantage
+
 PREFIX: Final = "INFEROMETER_"
 _NOT_OURS: Final = ("AGENT_", "PROXY_", "TEST_")
 """Names after the prefix that belong to the agent, the proxy and the tests."""
@@ -61,6 +63,11 @@ class Settings(BaseModel):
     external_url: str | None = None
     """How people reach the pages, for links in alerts; None = the address served."""
 
+    pages_open: bool | None = None
+    """Whether pages can be read without a token; None = only on a loopback address."""
+    vantages: Mapping[str, Vantage] = Field(default_factory=dict)
+    """Pool to its vantage of record; `edge` for a pool that is not named."""
+
     evaluation_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
     ledger_interval_seconds: Annotated[int, Field(ge=10, le=3600)] = 60
     ledger_lag_seconds: Annotated[int, Field(ge=5, le=3600)] = 75
@@ -78,6 +85,13 @@ class Settings(BaseModel):
         if self.sample_lag_seconds < 2 * self.evaluation_seconds:
             raise ValueError("sample_lag_seconds must be at least twice evaluation_seconds")
         return self
+
+    @property
+    def open_to_readers(self) -> bool:
+        """Whether pages and views answer without a token."""
+        if self.pages_open is not None:
+            return self.pages_open
+        return self.host in {"127.0.0.1", "::1", "localhost"}
 
     @property
     def facts_path(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from fastapi import FastAPI, Request
@@ -25,7 +26,7 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _handler(status))
 
 
-def _handler(status: int):  # type: ignore[no-untyped-def]  # FastAPI's own handler type is a union of unions
+def _handler(status: int) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:
     async def answer(_request: Request, error: Exception) -> JSONResponse:
         headers = {}
         if isinstance(error, JournalFull):

@@ -1,0 +1,117 @@
+"""From conditions to rows: every condition is stepped, and what changed is planned and committed.
+
+One round = one transaction: the new states, the transitions and the notifications they make
+are either all there after a crash or none of them. What was known and is not judged this round
+is unknown, which freezes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from alerts.grouping import plan
+from alerts.notification import Notification
+from alerts.routing import Route
+from alerts.state import Alert, AlertState, Policy, Transition, alert_labels, fingerprint, step
+from telemetry.condition import Condition, Holds
+from telemetry.units import MICROS_PER_HOUR
+
+FORGET_US: Final = 24 * MICROS_PER_HOUR
+"""An alert that is inactive or resolved for this long is let go of."""
+
+
+class AlertRows(Protocol):
+    """What alerting needs of the state store; both calls are one transaction each."""
+
+    def alerts(self) -> list[Alert]:
+        """Return every alert as it stands."""
+        ...
+
+    def commit(
+        self,
+        alerts: Sequence[Alert],
+        transitions: Sequence[Transition],
+        notifications: Sequence[Notification],
+    ) -> None:
+        """Keep changed alerts, new transitions and new notifications, all or none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round changed."""
+
+    alerts: tuple[Alert, ...]
+    transitions: tuple[Transition, ...]
+    notifications: tuple[Notification, ...]
+
+
+class Alerting:
+    """The alerts of this service. Used by the evaluator's thread alone; `standing` by any."""
+
+    def __init__(self, rows: AlertRows, *, policy: Policy | None = None) -> None:
+        """Load the alerts as they stood when the last process ended. One query."""
+        self._rows = rows
+        self._policy = policy or Policy()
+        self._alerts = {alert.key: alert for alert in rows.alerts()}
+
+    @property
+    def standing(self) -> tuple[Alert, ...]:
+        """Every alert known, whatever its state."""
+        return tuple(self._alerts.values())
+
+    def open(self) -> tuple[Alert, ...]:
+        """Return the alerts that are pending or firing."""
+        return tuple(a for a in self.standing if a.state in (AlertState.PENDING, AlertState.FIRING))
+
+    def round(self, conditions: Iterable[Condition], root: Sequence[Route], now_us: int) -> Round:
+        """Step every condition, plan what people are told under each root route, and commit.
+
+        In memory nothing moves before the commit has succeeded, so a failed round is simply
+        tried again by the next one.
+        """
+        judged = {_key(condition): condition for condition in conditions}
+        unjudged = (_unknown(alert) for alert in self.open() if alert.key not in judged)
+        steps = [
+            step(self._alerts.get(key), condition, now_us, self._policy) for key, condition in judged.items()
+        ]
+        steps += [step(self._alerts[_key(one)], one, now_us, self._policy) for one in unjudged]
+        changed = tuple(one.alert for one in steps if one.alert != self._alerts.get(one.alert.key))
+        transitions = tuple(one.transition for one in steps if one.transition is not None)
+        planned = tuple(note for route in root for note in plan(transitions, route, now_us=now_us))
+        worth_a_row = [alert for alert in changed if self._durable(alert)]
+        if worth_a_row or transitions:
+            self._rows.commit(worth_a_row, transitions, planned)
+        self._alerts |= {alert.key: alert for alert in changed}
+        self._forget(now_us)
+        return Round(changed, transitions, planned)
+
+    def _durable(self, alert: Alert) -> bool:
+        """Tell whether a changed alert is worth a row: one that was never bad is not."""
+        return alert.incident is not None
+
+    def _forget(self, now_us: int) -> None:
+        quiet = (AlertState.INACTIVE, AlertState.RESOLVED)
+        old = [
+            key
+            for key, alert in self._alerts.items()
+            if alert.state in quiet and now_us - alert.state_since_us > FORGET_US
+        ]
+        for key in old:
+            del self._alerts[key]
+
+
+def _key(condition: Condition) -> str:
+    return fingerprint(alert_labels(condition.name, condition.labels))
+
+
+def _unknown(alert: Alert) -> Condition:
+    return Condition(
+        name=alert.name,
+        labels=alert.labels,
+        severity=alert.severity,
+        holds=Holds.UNKNOWN,
+        annotations=alert.annotations,
+    )
