@@ -121,7 +121,9 @@ def checked_url(text: str) -> httpx.URL:
     if url.userinfo:
         raise ConfigurationError("receiver URL: user and password in it are refused; use the signature")
     if "%" in url.host:
-        raise ConfigurationError("receiver URL: an IPv6 zone is refused")
+        raise ConfigurationError(
+            "receiver URL: the host holds a % (an IPv6 zone or an escape), which is refused"
+        )
     return url
 
 
