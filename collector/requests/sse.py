@@ -1,0 +1,82 @@
+"""Server-sent events out of a byte stream, however it was cut into reads.
+
+Guarantee: the `raw` of all events and what `rest` returns, joined, are exactly the bytes fed,
+for every way of cutting them. At most `MAX_EVENT_BYTES` are held back; a longer event is
+handed on as it is, without data. Standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+MAX_EVENT_BYTES: Final = 1024 * 1024
+
+# Two line ends in a row; the groups are atomic so that CR LF is never taken for two of them.
+_BLANK_LINE: Final = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
+_LONGEST_BLANK_LINE: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event as it came. `data` is None for a comment or keep-alive; `name` empty if unnamed."""
+
+    raw: bytes
+    data: bytes | None
+    name: bytes = b""
+
+
+class EventSplitter:
+    """Splits a stream into events; one per stream, not thread-safe."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes of an event that is not whole yet are held."""
+        return len(self._held)
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Return the events that `data` completes, in order; empty when it completes none."""
+        searched = max(0, len(self._held) - _LONGEST_BLANK_LINE + 1)
+        text = self._held + data if self._held else data
+        events: list[Event] = []
+        start = 0
+        while found := _BLANK_LINE.search(text, max(start, searched)):
+            events.append(_event(text[start : found.end()]))
+            start = found.end()
+        self._held = text[start:]
+        if len(self._held) > MAX_EVENT_BYTES:
+            events.append(Event(self._held, None))
+            self._held = b""
+        return events
+
+    def rest(self) -> Event | None:
+        """Return what is held when the stream ends, as an event; None when nothing is.
+
+        Read leniently: some servers leave out the last blank line.
+        """
+        held, self._held = self._held, b""
+        return _event(held) if held else None
+
+
+def _event(raw: bytes) -> Event:
+    if raw.startswith(b"data:"):
+        body = raw[5:].strip(b"\r\n")
+        if b"\n" not in body and b"\r" not in body:
+            return Event(raw, body.removeprefix(b" "))
+    return _event_of_lines(raw)
+
+
+def _event_of_lines(raw: bytes) -> Event:
+    data: list[bytes] = []
+    name = b""
+    for line in raw.splitlines():
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            data.append(value.removeprefix(b" "))
+        elif field == b"event":
+            name = value.removeprefix(b" ")
+    return Event(raw, b"\n".join(data) if data else None, name)
