@@ -1,0 +1,158 @@
+"""The counts of one objective: its ring, which of its cells must be written, what was early.
+
+Guarantee: after any crash, loading the written cells and folding the journal again from the
+cursor gives the same counts as never having stopped. A cell holds absolute values and `upto`,
+the last journal entry they include, so an entry is added only to cells that do not hold it.
+A request counted while in flight is remembered with the entry that told of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+
+from slo.cells import Cells, Key, fold
+from slo.evaluate import Judgement, judge
+from slo.objective import Objective
+from slo.overdue import overdue
+from slo.ring import Ring
+from telemetry.frame import Frame, Ints
+from telemetry.units import MICROS_PER_MINUTE
+
+EARLY_MOST: Final = 20_000
+"""Most requests remembered as counted while in flight, per objective; the oldest go first."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCells:
+    """Cells of one objective version as the facts store holds them, newest `upto` of each."""
+
+    cells: Cells
+    upto: Ints
+
+
+class CellRows(Protocol):
+    """What counting needs of the facts store."""
+
+    def write(self, version: str, width_us: int, cells: Cells, upto: int) -> None:
+        """Append cells with absolute values; the newest `upto` of a cell is the one that counts."""
+        ...
+
+    def read(self, version: str, width_us: int, from_bucket: int) -> StoredCells:
+        """Return the cells of a version from a bucket on."""
+        ...
+
+
+class ObjectiveCounts:
+    """One objective version being counted. Not thread-safe: the fold owns it."""
+
+    def __init__(self, objective: Objective, *, now_us: int, group_cap: int) -> None:
+        self.objective = objective
+        self.ring = Ring(windows_us=objective.windows_us, now_us=now_us, group_cap=group_cap)
+        self.early: dict[str, int] = {}
+        self.outside = 0
+        self._touched: list[Cells] = []
+        self._upto: dict[tuple[Key, int], int] = {}
+        self._newest_upto = -1
+
+    def load(self, stored: StoredCells, early: Mapping[str, int]) -> None:
+        """Take up the cells and early requests that an earlier process wrote."""
+        self.ring.add(stored.cells)
+        keys = stored.cells.keys
+        for group, bucket, upto in zip(stored.cells.group, stored.cells.bucket, stored.upto, strict=True):
+            self._upto[keys[group], int(bucket)] = int(upto)
+        self._newest_upto = int(stored.upto.max(initial=-1))
+        self.early = dict(early)
+
+    def fold_in_flight(self, in_flight: Frame, entry: int) -> int:
+        """Count what one entry shows to be overdue; return how many requests that was."""
+        known = {name for name, told in self.early.items() if told != entry}
+        late = overdue(in_flight, self.objective, known)
+        for name in late.ids:
+            self.early[name] = entry
+        for name in list(self.early)[: max(0, len(self.early) - EARLY_MOST)]:
+            del self.early[name]
+        self._add(late.cells, entry)
+        return len(late.ids)
+
+    def fold_ended(self, requests: Frame, last: int) -> None:
+        """Count ended requests of journal entries up to `last`.
+
+        Entries that stored cells may already hold (`must_be_single`) come one at a time.
+        """
+        self._add(fold(requests, self.objective, counted_early=self.early.keys()), last)
+
+    def _add(self, cells: Cells, entry: int) -> None:
+        if len(cells.bucket) == 0:
+            return
+        added = self.ring.add(self._fresh(cells, entry))
+        self._touched.append(added.stored)
+        self.outside += added.outside
+
+    def must_be_single(self, entry: int) -> bool:
+        """Tell whether an entry may already be in a stored cell, so that it comes alone."""
+        return entry <= self._newest_upto
+
+    def take_touched(self) -> Cells:
+        """Return the cells touched since the last call, absolute, each once; forget them."""
+        touched, self._touched = self._touched, []
+        return latest(touched)
+
+    def judge(self, now_us: int) -> Judgement:
+        """Return every group judged at `now_us`."""
+        self.ring.advance(now_us)
+        return judge(self.objective, self.ring.counts())
+
+    def _fresh(self, cells: Cells, entry: int) -> Cells:
+        if not self.must_be_single(entry):
+            return cells
+        rows = zip(cells.group, cells.bucket, strict=True)
+        new = [self._upto.get((cells.keys[group], int(bucket)), -1) < entry for group, bucket in rows]
+        return cells.take(np.array(new, dtype=np.bool_))
+
+
+def latest(parts: Sequence[Cells]) -> Cells:
+    """Return absolute cells of which later parts replace earlier ones."""
+    parts = [part for part in parts if len(part.bucket)]
+    if not parts:
+        return Cells.empty()
+    keys = list(dict.fromkeys(key for part in parts for key in part.keys))
+    place = {key: at for at, key in enumerate(keys)}
+    group = np.concatenate([np.array([place[k] for k in part.keys])[part.group] for part in parts])
+    bucket, good, total = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("bucket", "good", "total")
+    )
+    _, newest = np.unique(np.stack([group, bucket], axis=1)[::-1], axis=0, return_index=True)
+    rows = len(group) - 1 - newest
+    return Cells.of(keys, group=group[rows], bucket=bucket[rows], good=good[rows], total=total[rows])
+
+
+def backfill(counts: ObjectiveCounts, days: Callable[[int, int], Frame], from_us: int, to_us: int) -> int:
+    """Count stored request rows of [from_us, to_us) into a new objective; return how many.
+
+    Reads a day at a time, so that memory is bounded by the busiest day.
+    """
+    day_us = 24 * 60 * MICROS_PER_MINUTE
+    rows = 0
+    for start in range(from_us, to_us, day_us):
+        requests = days(start, min(start + day_us, to_us))
+        counts.fold_ended(requests, 0)
+        rows += requests.rows
+    return rows
+
+
+def key_text(key: Key) -> str:
+    """Return a group as the text that stores and addresses hold."""
+    return json.dumps(list(key), ensure_ascii=False, separators=(",", ":"))
+
+
+def key_of(text: str) -> Key:
+    """Return the group that `key_text` wrote. Raises `ValueError` for anything else."""
+    words = json.loads(text)
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError(f"group {text!r}: not a JSON list of texts")
+    return tuple(words)

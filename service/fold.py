@@ -1,0 +1,176 @@
+"""The fold: reads the journal as it grows and keeps what alerts are judged on, within a second.
+
+Each batch enters the live window and the counts of every objective. Every few seconds the
+touched cells are written and the cursor moves behind them. After a start nothing is judged
+until the fold has reached the head seen at start.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from journal import Entry, Journal
+from service.counts import CellRows, ObjectiveCounts
+from service.ingest.decode import decode, frame
+from service.live import LiveWindow
+from service.own_metrics import Tally
+from telemetry.frame import Frame, Mask, concat
+from telemetry.identity import Vantage
+from telemetry.units import MICROS_PER_MINUTE, MICROS_PER_SECOND
+from telemetry.wire import WireError
+
+READER: Final = "fold"
+EARLY_NOTE: Final = "fold.early"
+FLUSH_US: Final = 5 * MICROS_PER_SECOND
+MAX_BATCHES: Final = 200
+MAX_BYTES: Final = 16 * 1024 * 1024
+LATE_US: Final = MICROS_PER_MINUTE
+"""In-flight sightings older than this at receipt are history: their requests have ended since."""
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    entry: Entry
+    frames: Mapping[str, Frame]
+
+
+class Fold:
+    """Reader `fold` of the journal. `step` belongs to one thread; `lock` guards the counts."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        live: LiveWindow,
+        counts: Sequence[ObjectiveCounts],
+        *,
+        cells: CellRows,
+        tally: Tally,
+        clock: Callable[[], int],
+        vantages: Mapping[str, Vantage],
+    ) -> None:
+        """Begin at the durable cursor; judge only when the present head has been reached."""
+        self._journal, self._live, self._counts = journal, live, tuple(counts)
+        self._cells, self._tally, self._clock, self._vantages = cells, tally, clock, vantages
+        self._position = journal.cursor(READER)
+        self._head_at_start = journal.head()
+        self._flushed_us = clock()
+        self.lock = threading.Lock()
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything that was in the journal at start has been counted."""
+        return self._position >= self._head_at_start
+
+    @property
+    def counts(self) -> tuple[ObjectiveCounts, ...]:
+        """The objectives being counted; hold `lock` to read them."""
+        return self._counts
+
+    def step(self) -> int:
+        """Count what is new in the journal, at most `MAX_BATCHES` batches; return how many.
+
+        A batch that cannot be read goes to quarantine and the fold goes on.
+        """
+        entries = self._journal.read(self._position, MAX_BATCHES, MAX_BYTES)
+        batches = [batch for batch in map(self._decoded, entries) if batch is not None]
+        with self.lock:
+            for group in self._groups(batches):
+                self._count(group)
+        for batch in batches:
+            for rows in batch.frames.values():
+                self._live.add(batch.entry.agent, rows)
+        if entries:
+            self._position = entries[-1].entry_id
+        if self._clock() - self._flushed_us >= FLUSH_US:
+            self.flush()
+        return len(entries)
+
+    def flush(self) -> None:
+        """Write the touched cells and move the cursor behind them.
+
+        What was counted early is noted first: with the entry it came from, a replay after a
+        crash in between repeats exactly what was lost.
+        """
+        with self.lock:
+            touched = [(counts.objective.version, counts.take_touched()) for counts in self._counts]
+            early = {counts.objective.version: counts.early for counts in self._counts if counts.early}
+            upto = self._position
+        self._journal.set_note(EARLY_NOTE, json.dumps(early, separators=(",", ":")))
+        for version, cells in touched:
+            if len(cells.bucket):
+                self._cells.write(version, MICROS_PER_MINUTE, cells, upto)
+        self._journal.advance(READER, upto)
+        self._flushed_us = self._clock()
+
+    def run(self, stop: threading.Event) -> None:
+        """Fold until told to stop: the body of the fold's thread. A failed round is tried again."""
+        while not stop.is_set():
+            try:
+                behind = self.step() == MAX_BATCHES
+            except Exception:
+                _LOG.exception("fold: a round failed; the journal keeps its batches, trying again")
+                self._tally.add("job_failures", "fold")
+                behind = False
+            stop.wait(0 if behind else 0.2)
+
+    def _decoded(self, entry: Entry) -> _Batch | None:
+        try:
+            decoded = decode(entry.body)
+        except WireError as error:
+            self._journal.quarantine(entry.entry_id, READER, str(error))
+            return None
+        return _Batch(entry, {name: frame(name, table) for name, table in decoded.tables.items()})
+
+    def _groups(self, batches: Sequence[_Batch]) -> list[list[_Batch]]:
+        """Put batches together to count them at once, but for those that stored cells may hold."""
+        groups: list[list[_Batch]] = []
+        together = False
+        for batch in batches:
+            alone = any(counts.must_be_single(batch.entry.entry_id) for counts in self._counts)
+            if together and not alone:
+                groups[-1].append(batch)
+            else:
+                groups.append([batch])
+            together = not alone
+        return groups
+
+    def _count(self, group: Sequence[_Batch]) -> None:
+        last = group[-1].entry.entry_id
+        ended = [self._of_record(batch.frames["requests"]) for batch in group if "requests" in batch.frames]
+        requests = concat(ended) if ended else Frame.empty("requests")
+        now_us = self._clock()
+        for counts in self._counts:
+            counts.ring.advance(now_us)
+            for batch in group:
+                self._count_in_flight(counts, batch)
+            counts.fold_ended(requests, last)
+
+    def _count_in_flight(self, counts: ObjectiveCounts, batch: _Batch) -> None:
+        running = batch.frames.get("in_flight")
+        if running is None:
+            return
+        fresh = running.numbers("at_us").values >= batch.entry.received_at_us - LATE_US
+        early = counts.fold_in_flight(self._of_record(running.take(fresh)), batch.entry.entry_id)
+        self._tally.add("early_bad", amount=early)
+
+    def _of_record(self, rows: Frame) -> Frame:
+        """Keep the rows of each pool's vantage of record; others are stored, never counted."""
+        vantage = rows.texts("vantage")
+        kept: Mask = vantage.equals(Vantage.EDGE)
+        for pool, of_record in self._vantages.items():
+            here = rows.texts("pool").equals(pool)
+            kept = (kept & ~here) | (here & vantage.equals(of_record))
+        return rows.take(kept)
+
+
+def early_noted(journal: Journal) -> dict[str, dict[str, int]]:
+    """Return what an earlier process counted early: objective version -> request id -> entry."""
+    text = journal.note(EARLY_NOTE)
+    return json.loads(text) if text else {}
