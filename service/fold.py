@@ -8,7 +8,6 @@ until the fold has reached the head seen at start.
 from __future__ import annotations
 
 import json
-import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,8 +30,6 @@ MAX_BATCHES: Final = 200
 MAX_BYTES: Final = 16 * 1024 * 1024
 LATE_US: Final = MICROS_PER_MINUTE
 """In-flight sightings older than this at receipt are history: their requests have ended since."""
-
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +70,8 @@ class Fold:
         """The objectives being counted; hold `lock` to read them."""
         return self._counts
 
-    def step(self) -> int:
-        """Count what is new in the journal, at most `MAX_BATCHES` batches; return how many.
+    def step(self) -> bool:
+        """Count what is new in the journal, at most `MAX_BATCHES` batches; true = there is more.
 
         A batch that cannot be read goes to quarantine and the fold goes on.
         """
@@ -90,7 +87,7 @@ class Fold:
             self._position = entries[-1].entry_id
         if self._clock() - self._flushed_us >= FLUSH_US:
             self.flush()
-        return len(entries)
+        return len(entries) == MAX_BATCHES
 
     def flush(self) -> None:
         """Write the touched cells and move the cursor behind them.
@@ -108,17 +105,6 @@ class Fold:
                 self._cells.write(version, MICROS_PER_MINUTE, cells, upto)
         self._journal.advance(READER, upto)
         self._flushed_us = self._clock()
-
-    def run(self, stop: threading.Event) -> None:
-        """Fold until told to stop: the body of the fold's thread. A failed round is tried again."""
-        while not stop.is_set():
-            try:
-                behind = self.step() == MAX_BATCHES
-            except Exception:
-                _LOG.exception("fold: a round failed; the journal keeps its batches, trying again")
-                self._tally.add("job_failures", "fold")
-                behind = False
-            stop.wait(0 if behind else 0.2)
 
     def _decoded(self, entry: Entry) -> _Batch | None:
         try:
