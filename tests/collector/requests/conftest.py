@@ -7,7 +7,6 @@ import socket
 import struct
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -45,13 +44,16 @@ class Script:
     spoke: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def play(self, reader, writer):
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        try:
             while True:
                 self.heard.append(await _hear(reader))
                 self.asked.set()
                 for step in self.steps:
                     await self._step(step, reader, writer)
-        writer.close()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
 
     async def _step(self, step, reader, writer):
         if isinstance(step, bytes):
@@ -228,12 +230,9 @@ def speak():
 
 
 @pytest.fixture
-def recorded():
-    """The folder of recorded streams; skips where it is not beside the repository."""
-    folder = Path(__file__).resolve().parents[3] / "../shared/fixtures/engines"
-    if not folder.is_dir():
-        pytest.skip("no recorded streams beside the repository")
-    return folder
+def recorded(shared):
+    """The folder of recorded streams."""
+    return shared / "fixtures" / "engines"
 
 
 @pytest.fixture

@@ -287,8 +287,9 @@ def test_a_running_request_is_told_of_each_second(lab, script, speak):
             speak.END,
         ]
         async with lab() as it:
-            telling = asyncio.create_task(it.serving.proxy.tell_of_running())
             asking = asyncio.create_task(it.ask(headers={"X-Request-Id": "slow-one"}))
+            await script.spoke.wait()
+            telling = asyncio.create_task(it.serving.proxy.tell_of_running())
             (snapshot,) = await it.told(1, kind=InFlightRequest)
             page = (await it.ask(method="GET", path="/-/inferometer/metrics")).body.decode()
             await asking
