@@ -1,0 +1,178 @@
+"""The agent's own /metrics: what it measured (telemetry.catalog) and how it is doing.
+
+Rendering reads the latest readings and counters and waits for nobody: a wedged source costs its
+own series, never the page. A reading that is not fresh is left out; the health series stay.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final, Protocol
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+from collector.health import AGENT, Vital
+from telemetry import catalog
+from telemetry.catalog import PREFIX, MetricKind
+from telemetry.columns import TABLE_OF, Record
+from telemetry.samples import GpuSample
+
+_LABELS: Final[Mapping[str, tuple[str, ...]]] = {
+    "gpu_samples": catalog.GPU_LABELS,
+    "engine_samples": catalog.ENGINE_LABELS,
+}
+_MAX_SCRAPES: Final = 8
+_SOCKET_SECONDS: Final = 5.0
+_NOT_FOUND: Final = b"the agent serves /metrics and /health\n"
+_BUSY: Final = b"too many scrapes at once\n"
+
+Family = GaugeMetricFamily | CounterMetricFamily
+
+
+class View(Protocol):
+    """What the page shows. Called from several threads; must not block."""
+
+    def fresh_records(self) -> Sequence[Record]:
+        """Return the rows of every reading that is not stale."""
+        ...
+
+    def vitals(self) -> Sequence[Vital]:
+        """Return how the agent is doing."""
+        ...
+
+
+class Exposition(Collector):
+    """The view as metric families, made anew for every scrape."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def describe(self) -> list[Family]:
+        """Return nothing: the families depend on what there is to show."""
+        return []
+
+    def collect(self) -> Iterator[Family]:
+        """Yield every family that has a series now."""
+        rows: defaultdict[str, list[Record]] = defaultdict(list)
+        for record in self._view.fresh_records():
+            rows[TABLE_OF[type(record)].name].append(record)
+        for metric in catalog.METRICS:
+            family = _family(metric.kind, PREFIX + metric.name, metric.help, _LABELS[metric.table])
+            for row in rows[metric.table]:
+                value = getattr(row, metric.column)
+                if value is not None:
+                    family.add_metric(_label_values(row, _LABELS[metric.table]), value * metric.scale)
+            if family.samples:
+                yield family
+        yield _activity_sources(rows["gpu_samples"])
+        for vital in self._view.vitals():
+            family = _family(vital.kind, AGENT + vital.name, vital.help, vital.labels)
+            for labels, value in vital.values.items():
+                family.add_metric(labels, value)
+            yield family
+
+
+def _family(kind: MetricKind, name: str, text: str, labels: Sequence[str]) -> Family:
+    if kind is MetricKind.COUNTER:
+        return CounterMetricFamily(name, text, labels=labels)
+    return GaugeMetricFamily(name, text, labels=labels)
+
+
+def _label_values(row: Record, labels: Sequence[str]) -> list[str]:
+    values = (getattr(row, label) for label in labels)
+    return ["" if value is None else str(value) for value in values]
+
+
+def _activity_sources(rows: Sequence[Record]) -> Family:
+    """Say of each GPU where its activity ratios come from, so that none travels without it."""
+    family = GaugeMetricFamily(
+        f"{PREFIX}gpu_activity_source",
+        "1 for the source of this GPU's activity ratios.",
+        labels=("gpu_uuid", "source"),
+    )
+    for row in rows:
+        if isinstance(row, GpuSample) and row.activity_source is not None:
+            family.add_metric((row.gpu_uuid, row.activity_source.value), 1)
+    return family
+
+
+class Exporter:
+    """A small HTTP server of its own threads; at most eight scrapes at once."""
+
+    def __init__(self, view: View, *, address: str, port: int) -> None:
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(Exposition(view))
+        self._server = _Server((address, port), registry)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="export", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Return the address of the page, with the port that was free."""
+        address, port = self._server.server_address[:2]
+        return f"http://{address!s}:{port}/metrics"
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop answering and free the port."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, address: tuple[str, int], registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.scrapes = threading.BoundedSemaphore(_MAX_SCRAPES)
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve in a thread of its own, or turn the caller away when all are taken."""
+        if not self.scrapes.acquire(blocking=False):
+            request.sendall(b"HTTP/1.0 503 Service Unavailable\r\nContent-Length: 25\r\n\r\n" + _BUSY)
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Give the place back whatever happens."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.scrapes.release()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = _SOCKET_SECONDS
+    server: _Server
+
+    def do_GET(self) -> None:
+        """Answer /metrics and /health."""
+        path = self.path.partition("?")[0]
+        if path == "/metrics":
+            self._answer(HTTPStatus.OK, generate_latest(self.server.registry), CONTENT_TYPE_PLAIN_0_0_4)
+        elif path == "/health":
+            self._answer(HTTPStatus.OK, b"ok\n", "text/plain")
+        else:
+            self._answer(HTTPStatus.NOT_FOUND, _NOT_FOUND, "text/plain")
+
+    def _answer(self, status: HTTPStatus, body: bytes, content_type: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
+        """Say nothing: a scrape a second is no news."""
