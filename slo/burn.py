@@ -1,0 +1,75 @@
+"""Burn rates, exactly: integers are compared by cross-multiplication, never as floats.
+
+Burn 1 spends the budget just within its period: burn = (bad / total) / (1 - target). At
+99.9 % exactly 144 bad of 10,000 is 14.4x and does not fire a threshold of 14.4; 145 does.
+No traffic has no burn rate: what rests on it is unknown, neither kept nor broken.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slo.objective import Objective
+from slo.pairs import Pair
+from slo.significance import significant
+from telemetry.frame import Ints, Mask
+
+Answers = NDArray[np.int8]
+"""Kleene's three values: YES, NO, UNKNOWN. OR is the maximum, AND the minimum."""
+
+YES: Final = 1
+UNKNOWN: Final = 0
+NO: Final = -1
+
+_LARGEST: Final = 2**63 - 1
+
+
+def above(bad: Ints, total: Ints, ratio: Fraction) -> Mask:
+    """Return where bad/total > ratio, strictly and exactly. False where total is 0."""
+    factor = max(ratio.numerator, ratio.denominator)
+    if int(total.max(initial=0)) * factor > _LARGEST:
+        bad, total = bad.astype(np.object_), total.astype(np.object_)
+    mask: Mask = np.asarray(bad * ratio.denominator > total * ratio.numerator, dtype=np.bool_)
+    return mask
+
+
+def burn_rate(bad: int, total: int, budget: Fraction) -> Fraction | None:
+    """Return how many times too fast the budget burns; None without traffic."""
+    return Fraction(bad, total) / budget if total else None
+
+
+def budget_remaining(bad: int, total: int, budget: Fraction) -> Fraction | None:
+    """Return the share of the budget left, negative when overspent; None without traffic."""
+    return 1 - Fraction(bad, total) / budget if total else None
+
+
+def pair_fires(
+    objective: Objective, pair: Pair, *, long: tuple[Ints, Ints], short: tuple[Ints, Ints]
+) -> Answers:
+    """Return for each group whether a pair fires, from (bad, total) of its two windows.
+
+    Both windows must be above the threshold; the long one beyond chance where the threshold
+    stands for few errors. A window without traffic is unknown, so a fire that goes silent is
+    unknown too, unless the other window says no.
+    """
+    ratio = objective.error_ratio(pair)
+    proven = _beyond_chance(*long, ratio, objective.alerts.proof_below_errors)
+    answers: Answers = np.minimum(_answers(proven, long[1]), _answers(above(*short, ratio), short[1]))
+    return answers
+
+
+def _beyond_chance(bad: Ints, total: Ints, ratio: Fraction, proof_below_errors: int) -> Mask:
+    is_above = above(bad, total, ratio)
+    doubtful = np.flatnonzero(is_above & (total < math.ceil(proof_below_errors / ratio)))
+    is_above[doubtful] = significant(bad[doubtful], total[doubtful], ratio)
+    return is_above
+
+
+def _answers(is_above: Mask, total: Ints) -> Answers:
+    answers: Answers = np.where(total == 0, UNKNOWN, np.where(is_above, YES, NO)).astype(np.int8)
+    return answers

@@ -1,0 +1,155 @@
+"""Requests folded into integers: good and total for each group and bucket of time.
+
+Merging is addition, so order and grouping of the parts never matter. Everything here is
+vectorised over rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from slo.indicator import Verdicts
+from slo.objective import Objective
+from telemetry.columns import TABLE
+from telemetry.frame import Frame, Ints, Mask, Texts
+from telemetry.units import MICROS_PER_MINUTE
+
+Key = tuple[str, ...]
+"""One word for each column of an objective's `group_by`; the empty tuple when it has none."""
+
+UNKNOWN_WORD: Final = "__unknown__"
+"""The word of a group whose column was not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Counts by group and bucket, in one canonical form: equal counts are equal arrays.
+
+    Row i: of `total[i]` counted requests of group `keys[group[i]]` in bucket `bucket[i]`,
+    `good[i]` were good. A bucket is its start divided by the width. Sorted by key and bucket;
+    each pair at most once; every key has a row.
+    """
+
+    keys: tuple[Key, ...]
+    group: Ints
+    bucket: Ints
+    good: Ints
+    total: Ints
+
+    @classmethod
+    def of(cls, keys: Sequence[Key], *, group: Ints, bucket: Ints, good: Ints, total: Ints) -> Cells:
+        """Return counts in canonical form, adding up what falls together. O(rows log rows)."""
+        ordered = sorted(set(keys))
+        place = {key: at for at, key in enumerate(ordered)}
+        group = np.array([place[key] for key in keys], dtype=np.int64)[group]
+        first = int(bucket.min(initial=0))
+        span = int(bucket.max(initial=0)) - first + 1
+        cell, row = np.unique(group * span + (bucket - first), return_inverse=True)
+        used, group = np.unique(cell // span, return_inverse=True)
+        counts = np.zeros((2, len(cell)), dtype=np.int64)
+        np.add.at(counts[0], row, good)
+        np.add.at(counts[1], row, total)
+        return cls(tuple(ordered[at] for at in used), group, cell % span + first, counts[0], counts[1])
+
+    @classmethod
+    def empty(cls) -> Cells:
+        """Return no counts."""
+        none = np.zeros(0, dtype=np.int64)
+        return cls((), none, none, none, none)
+
+    def take(self, rows: Mask) -> Cells:
+        """Return the chosen rows."""
+        return Cells.of(
+            self.keys,
+            group=self.group[rows],
+            bucket=self.bucket[rows],
+            good=self.good[rows],
+            total=self.total[rows],
+        )
+
+    def renamed(self, keys: Sequence[Key]) -> Cells:
+        """Return the counts under other keys, one for each of `self.keys`; equal ones add up."""
+        return Cells.of(keys, group=self.group, bucket=self.bucket, good=self.good, total=self.total)
+
+    def sums(self) -> tuple[int, int]:
+        """Return (good, total) over everything."""
+        return int(self.good.sum()), int(self.total.sum())
+
+
+def merge(parts: Sequence[Cells]) -> Cells:
+    """Return the sum of counts."""
+    starts = np.cumsum([0, *(len(part.keys) for part in parts)])
+    if not parts:
+        return Cells.empty()
+    return Cells.of(
+        [key for part in parts for key in part.keys],
+        group=np.concatenate([part.group + start for part, start in zip(parts, starts, strict=False)]),
+        bucket=np.concatenate([part.bucket for part in parts]),
+        good=np.concatenate([part.good for part in parts]),
+        total=np.concatenate([part.total for part in parts]),
+    )
+
+
+def fold(
+    facts: Frame,
+    objective: Objective,
+    *,
+    width_us: int = MICROS_PER_MINUTE,
+    counted_early: Collection[str] = frozenset(),
+) -> Cells:
+    """Return the counts of a frame of the objective's table, each row in the bucket of its end.
+
+    Requests whose id is in `counted_early` were counted bad while in flight (`slo.overdue`)
+    and are left out. The frame must hold each request once: rows of the pool's vantage of
+    record, each fact folded once.
+    """
+    verdicts = objective.indicator.judge(facts)
+    rows = verdicts.counted & selected(facts, objective)
+    if counted_early:
+        rows &= ~with_ids(facts, counted_early)
+    return counted(facts, objective, Verdicts(verdicts.good, rows), width_us=width_us)
+
+
+def counted(facts: Frame, objective: Objective, verdicts: Verdicts, *, width_us: int) -> Cells:
+    """Return verdicts added up by the objective's groups and by buckets of the event time."""
+    rows = np.flatnonzero(verdicts.counted)
+    time = facts.numbers(TABLE[facts.table].time_column).values[rows]
+    keys, group = _groups([facts.texts(column).take(rows) for column in objective.group_by], len(rows))
+    good = verdicts.good[rows].astype(np.int64)
+    return Cells.of(
+        keys, group=group, bucket=time // width_us, good=good, total=np.ones(len(rows), dtype=np.int64)
+    )
+
+
+def selected(facts: Frame, objective: Objective) -> Mask:
+    """Return the rows that the objective is about."""
+    rows = np.ones(facts.rows, dtype=np.bool_)
+    for column, word in objective.selector:
+        rows &= facts.texts(column).equals(word)
+    return rows
+
+
+def with_ids(facts: Frame, ids: Collection[str]) -> Mask:
+    """Return the rows whose request id is among `ids`."""
+    column = facts.texts("request_id")
+    among = np.zeros(len(column.words) + 1, dtype=np.bool_)  # the last answers for code -1
+    among[:-1] = np.fromiter(map(ids.__contains__, column.words), dtype=np.bool_, count=len(column.words))
+    mask: Mask = among[column.codes]
+    return mask
+
+
+def _groups(columns: Sequence[Texts], rows: int) -> tuple[list[Key], Ints]:
+    """Number the distinct rows of text columns; an unknown text is `UNKNOWN_WORD`."""
+    if not columns or not rows:
+        return [()] if rows else [], np.zeros(rows, dtype=np.int64)
+    sizes = tuple(len(column.words) + 1 for column in columns)
+    mixed = np.ravel_multi_index([column.codes.astype(np.int64) + 1 for column in columns], sizes)
+    distinct, group = np.unique(mixed, return_inverse=True)
+    words = [(UNKNOWN_WORD, *column.words) for column in columns]
+    codes = np.unravel_index(distinct, sizes)
+    keys = [tuple(words[at][code] for at, code in enumerate(row)) for row in np.stack(codes, axis=1)]
+    return keys, group.astype(np.int64)

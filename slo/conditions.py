@@ -1,0 +1,105 @@
+"""A judged objective in the words of alerts: one condition for each group and severity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from slo.burn import UNKNOWN, YES
+from slo.cells import Key
+from slo.durations import MICROS_PER_DAY, written
+from slo.evaluate import HOLDS, Judgement, Verdict
+from slo.objective import Objective
+from slo.pairs import Pair
+from telemetry.condition import Condition, Severity
+
+FirstBad = Callable[[Key, int], int | None]
+"""Return the first bad fact of a group in the last so many microseconds: `Ring.first_bad_us`."""
+
+
+def conditions(judgement: Judgement, first_bad: FirstBad) -> list[Condition]:
+    """Return a condition for each group and each severity that the objective alerts on.
+
+    It holds while a pair of that severity fires, and is unknown while no pair fires and one
+    cannot be told for want of traffic. Only a condition that holds is explained at length.
+    """
+    asked = {pair.severity for pair in judgement.objective.alerts.pairs}
+    return [
+        _condition(judgement, group, severity=severity, answer=answer, first_bad=first_bad)
+        for severity in Severity
+        if severity in asked
+        for group, answer in enumerate(judgement.holds(severity).tolist())
+    ]
+
+
+def _condition(
+    judgement: Judgement, group: int, *, severity: Severity, answer: int, first_bad: FirstBad
+) -> Condition:
+    objective, key = judgement.objective, judgement.counts.keys[group]
+    pair = judgement.firing(group, severity) if answer == YES else None
+    named = dict(zip(objective.group_by, key, strict=True))
+    return Condition(
+        name=objective.name,
+        labels={"objective": objective.name, "severity": severity.value, **named},
+        severity=severity,
+        holds=HOLDS[answer],
+        since_us=first_bad(key, pair.short_us) if pair else None,
+        annotations=_annotations(judgement, group, answer=answer, pair=pair),
+    )
+
+
+def _annotations(judgement: Judgement, group: int, *, answer: int, pair: Pair | None) -> dict[str, str]:
+    if answer == UNKNOWN:
+        return {"summary": f"{subject(judgement.objective, judgement.counts.keys[group])}: no data"}
+    if pair is None:
+        return {}
+    verdict = judgement.verdict(group)
+    long = verdict.window(pair.long_us)
+    return {
+        "summary": summary(verdict, pair),
+        "promise": verdict.objective.sentence(),
+        "description": (
+            f"{long.total - long.good:,} of {long.total:,} requests of the last {written(pair.long_us)} "
+            f"broke the promise; a {pair.severity} is due above "
+            f"{times(pair.factor(verdict.objective.period_us))} over {written(pair.long_us)} "
+            f"and {written(pair.short_us)}"
+        ),
+    }
+
+
+def summary(verdict: Verdict, pair: Pair) -> str:
+    """Return the sentence a person is woken with: what burns, how fast, what is left."""
+    objective = verdict.objective
+    long, short = verdict.window(pair.long_us), verdict.window(pair.short_us)
+    rates = ", ".join(f"{written(each.window_us)} {times(each.burn)}" for each in (short, long))
+    return (
+        f"{subject(objective, verdict.group)} burns its {period(objective)} budget "
+        f"{times(long.burn)} too fast: {rates}; {left(verdict.budget_remaining)}"
+    )
+
+
+def subject(objective: Objective, key: Key) -> str:
+    """Return what is judged: `TTFT of chat/acme`, or the objective's name without groups."""
+    return f"{objective.display_name} of {'/'.join(key)}" if key else objective.display_name
+
+
+def period(objective: Objective) -> str:
+    """Return the period as an adjective: `30-day`, `12h`."""
+    days, rest = divmod(objective.period_us, MICROS_PER_DAY)
+    return written(objective.period_us) if rest else f"{days}-day"
+
+
+def times(burn: Fraction | None) -> str:
+    """Return a burn rate for people: `22x`, `1.4x`; `no data` without traffic."""
+    if burn is None:
+        return "no data"
+    return f"{float(burn):.0f}x" if burn >= 20 else f"{float(burn):.3g}x"
+
+
+def left(remaining: Fraction | None) -> str:
+    """Return the budget left for people: `61 % left`, `overspent 2.4x`; `no data` without traffic."""
+    if remaining is None:
+        return "no data"
+    if remaining < 0:
+        return f"budget overspent {times(1 - remaining)}"
+    return f"{float(remaining * 100):.3g} % left"

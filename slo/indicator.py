@@ -1,0 +1,144 @@
+"""What an indicator is: a rule that calls each fact good, bad, or not its business.
+
+One file in `slo.indicators` holds one indicator: a frozen dataclass whose fields are its
+parameters. A field named `<name>_us` is a duration, written `<name>: 2s` in a file.
+
+The rules that all indicators of requests share:
+
+- synthetic requests (our own probes) are never counted;
+- a request refused for the caller's own mistake (HTTP 4xx, except 408 and 429) is not counted;
+- a request that failed is counted and bad, whatever its timings say;
+- a limit is inclusive: exactly at the limit is good;
+- a value nobody measured is not counted: None is neither good nor bad;
+- a request its client aborted is judged by what was certain when the client left. It is bad
+  if a limit was broken by then, good if everything asked had been measured and kept, and not
+  counted while the answer was still open.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+
+from slo.errors import ObjectiveError
+from telemetry.frame import Frame, Mask, Numbers
+from telemetry.identity import Vantage
+from telemetry.requests import Status
+
+_SERVERS_FAULT: Final = (408, 429)
+"""Statuses among HTTP 4xx that say the service was too slow or too full."""
+
+OUTCOME_COLUMNS: Final = ("synthetic", "status", "http_status")
+"""What `judged` reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """A verdict on each row: `counted` says whether it counts at all, `good` implies `counted`."""
+
+    good: Mask
+    counted: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """Whether a limit was kept, on each row: `kept`, `broken`, or neither (not known)."""
+
+    kept: Mask
+    broken: Mask
+
+    def __and__(self, other: Promise) -> Promise:
+        """Return the promise to keep both: broken by one, kept only by both."""
+        return Promise(self.kept & other.kept, self.broken | other.broken)
+
+
+class Indicator(ABC):
+    """A rule over one table of facts. Instances are frozen dataclasses of its parameters."""
+
+    __slots__ = ()
+
+    kind: ClassVar[str]
+    """Its name in files: `ttft`."""
+    table: ClassVar[str] = "requests"
+    columns: ClassVar[tuple[str, ...]]
+    """The columns of `table` that `judge` reads."""
+
+    @abstractmethod
+    def judge(self, facts: Frame) -> Verdicts:
+        """Return the verdict on every row of a frame of `table`. Vectorised, no state."""
+
+    @abstractmethod
+    def promise(self) -> str:
+        """Return the promise in words: `first token within 2s`."""
+
+    def overdue(self, in_flight: Frame) -> Mask:
+        """Return the unended requests that are already certain to be bad.
+
+        Only what no later event can mend is true here, so that counting it early and not
+        again at its end gives the same sums as judging it once at its end.
+        """
+        return np.zeros(in_flight.rows, dtype=np.bool_)
+
+
+class RequestIndicator(Indicator):
+    """An indicator of ended requests: it states its promise, the shared rules do the rest."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def kept(self, requests: Frame) -> Promise:
+        """Return whether the promise was kept, by the timings alone."""
+
+    def judge(self, facts: Frame) -> Verdicts:
+        """Return the verdict on every request, by the rules at the top of this module."""
+        return judged(facts, self.kept(facts))
+
+
+def judged(requests: Frame, promise: Promise) -> Verdicts:
+    """Return the verdicts that follow from a promise and from how each request ended."""
+    http = requests.numbers("http_status")
+    mistaken = http.valid & (http.values // 100 == 4) & ~np.isin(http.values, _SERVERS_FAULT)
+    synthetic = requests.numbers("synthetic").values != 0
+    failed = requests.texts("status").equals(Status.ERROR)
+    ours = ~synthetic & ~mistaken
+    good = ours & ~failed & promise.kept
+    return Verdicts(good, good | (ours & (failed | promise.broken)))
+
+
+def within(value: Numbers, limit: int) -> Promise:
+    """Return the promise that a measured value is at most `limit`; unmeasured is unknown."""
+    return Promise(value.valid & (value.values <= limit), value.valid & (value.values > limit))
+
+
+def ended_well(requests: Frame) -> Mask:
+    """Return the requests that ended by themselves, without failure or abort."""
+    return requests.texts("status").equals(Status.OK)
+
+
+def left_without_token(requests: Frame) -> Mask:
+    """Return the requests whose client left before any token came.
+
+    Only where that is known: a stream timed at the edge, where a missing TTFT means that no
+    token passed, not that nobody looked.
+    """
+    streamed: Mask = requests.numbers("stream").values != 0
+    watched = streamed & requests.texts("vantage").equals(Vantage.EDGE)
+    aborted = requests.texts("status").equals(Status.ABORTED)
+    return watched & aborted & ~requests.numbers("ttft_us").valid
+
+
+def waiting_us(in_flight: Frame) -> Numbers:
+    """Return how long each unended request has gone without a first token; invalid once it came."""
+    elapsed = in_flight.numbers("at_us").values - in_flight.numbers("started_at_us").values
+    silent = ~in_flight.numbers("ttft_us").valid
+    return Numbers(np.where(silent, elapsed, 0), silent)
+
+
+def require_positive(**limits_us: int | None) -> None:
+    """Raise `ObjectiveError` naming the first limit that is zero or negative; None is no limit."""
+    for name, limit_us in limits_us.items():
+        if limit_us is not None and limit_us <= 0:
+            raise ObjectiveError(name, "a limit must be longer than nothing", "write one such as 2s")

@@ -1,0 +1,61 @@
+"""Availability: the share of requests that were answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+
+from slo.durations import written
+from slo.indicator import (
+    OUTCOME_COLUMNS,
+    Promise,
+    RequestIndicator,
+    ended_well,
+    left_without_token,
+    require_positive,
+    waiting_us,
+)
+from telemetry.frame import Frame, Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Availability(RequestIndicator):
+    """Good = ended without failure.
+
+    An aborted request says nothing about the service and is not counted, unless `patience_us`
+    is set: then a client that left after waiting longer than that for a first token had been
+    let down, and counts bad; so does one that is still waiting.
+    """
+
+    patience_us: int | None = None
+
+    kind: ClassVar[str] = "availability"
+    columns: ClassVar[tuple[str, ...]] = (*OUTCOME_COLUMNS, "stream", "vantage", "ttft_us", "e2e_us")
+
+    def __post_init__(self) -> None:
+        require_positive(patience=self.patience_us)
+
+    def promise(self) -> str:
+        """Return the promise in words."""
+        if self.patience_us is None:
+            return "answered without failure"
+        return f"answered without failure, nobody kept waiting over {written(self.patience_us)}"
+
+    def kept(self, requests: Frame) -> Promise:
+        """Kept by a request that ended well, broken by a patient client's departure."""
+        lost = np.zeros(requests.rows, dtype=np.bool_)
+        if self.patience_us is not None:
+            lost = left_without_token(requests) & (requests.numbers("e2e_us").values > self.patience_us)
+        return Promise(ended_well(requests), lost)
+
+    def overdue(self, in_flight: Frame) -> Mask:
+        """Bad for certain: still no first token when the patience is over."""
+        if self.patience_us is None:
+            return np.zeros(in_flight.rows, dtype=np.bool_)
+        waiting = waiting_us(in_flight)
+        return waiting.valid & (waiting.values > self.patience_us)
+
+
+INDICATOR: Final = Availability

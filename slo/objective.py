@@ -1,0 +1,202 @@
+"""An objective: which requests, what is promised to them, how often, over which window."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from fractions import Fraction
+from typing import Final
+
+from slo.durations import MICROS_PER_DAY, written
+from slo.errors import ObjectiveError
+from slo.indicator import Indicator
+from slo.pairs import POLICIES, Pair, Policy, usual_policy
+from telemetry.columns import TABLE, Kind
+from telemetry.condition import Severity
+from telemetry.units import MICROS_PER_MINUTE
+
+ALWAYS_KEPT_US: Final = tuple(minutes * MICROS_PER_MINUTE for minutes in (5, 30, 60, 120, 360, 1_440, 4_320))
+"""5m 30m 1h 2h 6h 1d 3d: windows every objective is measured over; its period is the eighth."""
+
+LONGEST_PERIOD_US: Final = 30 * MICROS_PER_DAY
+MOST_GROUP_COLUMNS: Final = 4
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+class Budgeting(StrEnum):
+    """How a budget is counted: in requests."""
+
+    OCCURRENCES = "occurrences"
+
+
+@dataclass(frozen=True, slots=True)
+class Rolling:
+    """The last `duration_us`, whenever asked."""
+
+    duration_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """A promise to requests, checked when it is made: one that exists can be judged.
+
+    `selector` narrows the requests to those whose text column has the given word; `group_by`
+    judges each combination of text columns by itself, under one definition. `policy` names
+    an entry of `slo.pairs.POLICIES`; the default is the usual one for the window. `guess`
+    marks an objective that nobody chose. Raises `ObjectiveError` for what cannot be judged:
+    a target outside (0, 1), an unknown column, alerts that could never fire.
+    """
+
+    name: str
+    indicator: Indicator
+    target: Decimal
+    window: Rolling = Rolling(LONGEST_PERIOD_US)
+    budgeting: Budgeting = Budgeting.OCCURRENCES
+    selector: tuple[tuple[str, str], ...] = ()
+    group_by: tuple[str, ...] = ()
+    policy: str = ""
+    display_name: str = ""
+    description: str = ""
+    guess: bool = False
+    version: str = field(init=False)
+    """A hash of all that a verdict depends on; texts for people are not part of it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "policy", self.policy or usual_policy(self.window.duration_us))
+        object.__setattr__(self, "display_name", self.display_name or self.name)
+        for check in (_check_name, _check_target, _check_window, _check_columns, _check_alerts):
+            check(self)
+        object.__setattr__(self, "version", _version(self))
+
+    @property
+    def period_us(self) -> int:
+        """How long its budget lasts."""
+        return self.window.duration_us
+
+    @property
+    def budget(self) -> Fraction:
+        """The share of requests that may be bad: 1 - target, exactly."""
+        return 1 - Fraction(self.target)
+
+    @property
+    def alerts(self) -> Policy:
+        """The burn alerts it asks for."""
+        return POLICIES[self.policy]
+
+    @property
+    def windows_us(self) -> tuple[int, ...]:
+        """Every window it is measured over, shortest first; the period is among them."""
+        paired = {window for pair in self.alerts.pairs for window in (pair.long_us, pair.short_us)}
+        kept = {window for window in ALWAYS_KEPT_US if window <= self.period_us}
+        return tuple(sorted(paired | kept | {self.period_us}))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of its table that judging it reads."""
+        named = (column for column, _ in self.selector)
+        time = TABLE[self.indicator.table].time_column
+        return tuple(dict.fromkeys((time, *self.indicator.columns, *named, *self.group_by)))
+
+    def error_ratio(self, pair: Pair) -> Fraction:
+        """Return the share of bad requests above which a pair fires: factor x (1 - target)."""
+        return pair.factor(self.period_us) * self.budget
+
+    def silent_pairs(self) -> tuple[Pair, ...]:
+        """Return the pairs that even a total outage cannot fire, for want of strictness."""
+        return tuple(pair for pair in self.alerts.pairs if self.error_ratio(pair) >= 1)
+
+    def sentence(self) -> str:
+        """Return what is promised: `99.9 % of requests: first token within 2s, over 30d`."""
+        percent = f"{self.target * 100:f}"
+        percent = percent.rstrip("0").rstrip(".") if "." in percent else percent
+        return f"{percent} % of requests: {self.indicator.promise()}, over {written(self.period_us)}"
+
+
+def _check_name(objective: Objective) -> None:
+    if not _NAME.fullmatch(objective.name):
+        cause = f"{objective.name!r} is not a name"
+        raise ObjectiveError("name", cause, "use at most 63 of a-z, 0-9 and -, not - at an end")
+
+
+def _check_target(objective: Objective) -> None:
+    target = objective.target
+    if not target.is_finite() or not 0 < target < 1:
+        hint = "write a ratio such as 0.999; 1 would leave no budget to burn"
+        raise ObjectiveError("target", f"{target} is not between 0 and 1", hint)
+    if target.as_tuple().exponent < -12:  # type: ignore[operator]  # finite: an integer
+        raise ObjectiveError("target", f"{target} has over 12 decimals", "write it shorter")
+
+
+def _check_window(objective: Objective) -> None:
+    period_us = objective.period_us
+    if not 0 < period_us <= LONGEST_PERIOD_US or period_us % MICROS_PER_MINUTE:
+        cause = f"{written(period_us)} is not a window of whole minutes up to 30d"
+        raise ObjectiveError("window", cause, "write 30d, 28d or 7d")
+
+
+def _check_columns(objective: Objective) -> None:
+    table = TABLE[objective.indicator.table]
+    texts = {column.name for column in table.columns if column.kind is Kind.TEXT}
+    named = (
+        ("selector", tuple(column for column, _ in objective.selector)),
+        ("group_by", objective.group_by),
+    )
+    for subject, columns in named:
+        for column in columns:
+            if column not in texts:
+                hint = "use model, tenant, pool, replica, route, region or another text column"
+                raise ObjectiveError(subject, f"{table.name} has no text column {column!r}", hint)
+        if len(set(columns)) != len(columns):
+            raise ObjectiveError(subject, "a column is named twice", "name each column once")
+    if len(objective.group_by) > MOST_GROUP_COLUMNS:
+        raise ObjectiveError("group_by", f"over {MOST_GROUP_COLUMNS} columns", "group by fewer")
+
+
+def _check_alerts(objective: Objective) -> None:
+    if objective.policy not in POLICIES:
+        hint = f"use one of {', '.join(POLICIES)}"
+        raise ObjectiveError("policy", f"no alert policy is called {objective.policy!r}", hint)
+    pairs, silent = objective.alerts.pairs, objective.silent_pairs()
+    for pair in pairs:
+        if pair.long_us >= objective.period_us:
+            cause = f"{objective.policy} looks back {written(pair.long_us)}, the window is no longer"
+            raise ObjectiveError("policy", cause, "lengthen the window or use policy none")
+    for severity in Severity:
+        asked = [pair for pair in pairs if pair.severity is severity]
+        if asked and all(pair in silent for pair in asked):
+            raise _never(objective, min(asked, key=objective.error_ratio))
+
+
+def _never(objective: Objective, easiest: Pair) -> ObjectiveError:
+    factor = easiest.factor(objective.period_us)
+    most = 1 / objective.budget
+    cause = (
+        f"no {easiest.severity} could ever fire: with every request bad the budget burns "
+        f"{float(most):g}x too fast, and it takes more than {float(factor):g}x"
+    )
+    return ObjectiveError("target", cause, "raise the target, or use alert policy tickets or none")
+
+
+def _version(objective: Objective) -> str:
+    indicator = objective.indicator
+    content = {
+        "name": objective.name,
+        "indicator": indicator.kind,
+        "parameters": {
+            parameter.name: getattr(indicator, parameter.name)
+            for parameter in dataclasses.fields(indicator)  # type: ignore[arg-type]
+        },
+        "target": f"{objective.target.normalize():f}",
+        "window": ["rolling", objective.period_us],
+        "budgeting": objective.budgeting,
+        "selector": sorted(objective.selector),
+        "group_by": objective.group_by,
+        "policy": objective.policy,
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

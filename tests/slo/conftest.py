@@ -1,0 +1,79 @@
+"""Requests and objectives for the tests of `slo`: a request that ended well, unless told otherwise."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from slo.indicators.availability import Availability
+from slo.objective import Objective
+from slo.ring import Counts
+from telemetry.frame import Frame
+from telemetry.requests import InFlightRequest, RequestRecord, Status
+
+SECOND = 1_000_000
+
+
+@pytest.fixture(scope="session")
+def request_of():
+    def make(**changes):
+        values = {
+            "request_id": "r1",
+            "tenant": "acme",
+            "model": "llama",
+            "status": Status.OK,
+            "started_at_us": 0,
+            "ended_at_us": 10 * SECOND,
+            "e2e_us": 10 * SECOND,
+        }
+        return RequestRecord(**values | changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def requests_frame(request_of):
+    def make(*changes):
+        return Frame.of("requests", [request_of(**change) for change in changes])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def in_flight_frame():
+    def make(*changes):
+        common = {
+            "request_id": "r1",
+            "at_us": 10 * SECOND,
+            "started_at_us": 0,
+            "tenant": "acme",
+            "model": "llama",
+        }
+        return Frame.of("in_flight", [InFlightRequest(**common | change) for change in changes])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def objective_of():
+    def make(**changes):
+        values = {"name": "availability", "indicator": Availability(), "target": Decimal("0.999")}
+        return Objective(**values | changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def counts_of():
+    """Return counts of one group in which every window has the same bad of total."""
+
+    def make(objective, bad, total, **windows):
+        each = [windows.get(f"w{window}", (bad, total)) for window in objective.windows_us]
+        good = np.array([[total - bad] for bad, total in each], dtype=np.int64)
+        totals = np.array([[total] for _, total in each], dtype=np.int64)
+        key = ("acme",) * len(objective.group_by)
+        return Counts(0, objective.windows_us, (key,), good, totals)
+
+    return make
