@@ -94,9 +94,9 @@ class OwnMetrics(Collector):
         counts = self._tally.read()
         for name, (label, text) in HELP.items():
             family = CounterMetricFamily(PREFIX + name, text, labels=[label] if label else [])
-            for (counted, value), amount in counts.items():
+            for (counted, labelled), amount in counts.items():
                 if counted == name:
-                    family.add_metric([value] if label else [], amount)
+                    family.add_metric([labelled] if label else [], amount)
             yield family
         values = self._gauges()
         for name, text in GAUGE_HELP.items():
