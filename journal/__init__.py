@@ -30,11 +30,13 @@ sent is told by `done`; what was not is still there after a crash.
 """
 
 from journal.errors import JournalClosed, JournalError, JournalFault, JournalFull, JournalLocked
+from journal.journal import Journal
 from journal.words import Counts, Entry, Limits, Outcome, Quarantined, ReaderStats, Sealed, Stats
 
 __all__ = [
     "Counts",
     "Entry",
+    "Journal",
     "JournalClosed",
     "JournalError",
     "JournalFault",

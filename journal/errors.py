@@ -17,17 +17,17 @@ class JournalFull(JournalError):  # noqa: N818 - an answer (429), not a fault
         self.retry_after_seconds = retry_after_seconds
 
 
-class JournalFault(JournalError):
+class JournalFault(JournalError):  # noqa: N818 - told apart by what the caller does next
     """SQLite or the disk refused an operation; nothing of it was kept."""
 
 
-class JournalLocked(JournalError):
+class JournalLocked(JournalError):  # noqa: N818 - as above
     """Another process holds the journal."""
 
     permanent = True
 
 
-class JournalClosed(JournalError):
+class JournalClosed(JournalError):  # noqa: N818 - as above
     """The journal is closed or closing."""
 
     permanent = True

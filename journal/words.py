@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 MIB = 1024 * 1024
@@ -107,6 +107,10 @@ class Counts:
     """Batches carried over from files set aside."""
     disk_full: int = 0
     """Commits that the disk refused."""
+
+    def plus(self, **more: int) -> Counts:
+        """Return the counts with `more` added, by name."""
+        return replace(self, **{name: getattr(self, name) + by for name, by in more.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
