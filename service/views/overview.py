@@ -56,7 +56,7 @@ def view(
 
 def standing(
     evaluation: Evaluation,
-    money_: Mapping[str, Any],
+    charged: Mapping[str, Any],
     *,
     newest_us: int | None,
     now_us: int,
