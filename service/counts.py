@@ -28,8 +28,8 @@ EARLY_MOST: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class StoredCells:
-    """Cells of one objective version as the facts store holds them, newest `upto` of each."""
+class LoadedCells:
+    """Cells of one objective version as they were written: row i holds entries up to `upto[i]`."""
 
     cells: Cells
     upto: Ints
@@ -42,7 +42,7 @@ class CellRows(Protocol):
         """Append cells with absolute values; the newest `upto` of a cell is the one that counts."""
         ...
 
-    def read(self, version: str, width_us: int, from_bucket: int) -> StoredCells:
+    def read(self, version: str, width_us: int, from_bucket: int) -> LoadedCells:
         """Return the cells of a version from a bucket on."""
         ...
 
@@ -59,7 +59,7 @@ class ObjectiveCounts:
         self._upto: dict[tuple[Key, int], int] = {}
         self._newest_upto = -1
 
-    def load(self, stored: StoredCells, early: Mapping[str, int]) -> None:
+    def load(self, stored: LoadedCells, early: Mapping[str, int]) -> None:
         """Take up the cells and early requests that an earlier process wrote."""
         self.ring.add(stored.cells)
         keys = stored.cells.keys

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any, Final
 
+from service.store.ledger import STANDING
 from service.views.asking import Asked, Queries, rows
 from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MILLI
 
@@ -24,17 +25,14 @@ MEANING: Final = {
     "waste.cancel": "work whose client had left",
     "waste.error": "work that ended in an error",
 }
-_HELD: Final = """
-  FROM ledger WHERE dataset = {dataset:String} AND ledger_version = {ledger_version:String}
-   AND NOT provisional AND interval_start_us >= {from_us:Int64} AND interval_start_us < {to_us:Int64}"""
 _BY_CLASS: Final = (
-    "SELECT class, sum(amount_nano) AS amount_nano" + _HELD + " GROUP BY class ORDER BY amount_nano DESC"
+    "SELECT class, sum(amount_nano) AS amount_nano" + STANDING + " GROUP BY class ORDER BY amount_nano DESC"
 )
 _BY_TENANT: Final = (
     "SELECT tenant, model, sumIf(amount_nano, class = 'useful') AS useful_nano, "
     "sumIf(amount_nano, class = 'slo_miss') AS slo_miss_nano, "
     "sumIf(amount_nano, startsWith(class, 'waste')) AS waste_nano, sum(amount_nano) AS total_nano"
-    + _HELD
+    + STANDING
     + " AND isNotNull(tenant) GROUP BY tenant, model ORDER BY total_nano DESC LIMIT 200"
 )
 _TOKENS: Final = """
@@ -43,12 +41,12 @@ SELECT tenant, model, sum(output_tokens) AS output_tokens FROM requests
  GROUP BY tenant, model"""
 _OVER_TIME: Final = (
     "SELECT intDiv(interval_start_us, {width_us:Int64}) * {width_us:Int64} AS at, class AS name, "
-    "sum(amount_nano) AS amount_nano" + _HELD + " GROUP BY at, name ORDER BY at"
+    "sum(amount_nano) AS amount_nano" + STANDING + " GROUP BY at, name ORDER BY at"
 )
 _CHECK: Final = (
     "SELECT gpu_uuid, min(interval_start_us) AS start_us, max(interval_end_us) AS end_us, "
     "uniqExact(interval_start_us) AS intervals, sum(amount_nano) AS amount_nano"
-    + _HELD
+    + STANDING
     + " GROUP BY gpu_uuid ORDER BY gpu_uuid"
 )
 

@@ -12,12 +12,15 @@ from anomalies.detector import registry
 from anomalies.finding import latest
 from anomalies.frame import ReplicaFrame
 from service.evaluator import Evaluation, KnownFinding
+from service.store.ledger import STANDING
 from service.views import promises
 from service.views.asking import Asked, Queries, columns, gapless, milliseconds, rows
 from service.views.sentences import Standing
 from telemetry.condition import Severity
-from telemetry.units import MICROS_PER_HOUR, MICROS_PER_SECOND
+from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND
 
+RECENT_US: Final = 15 * MICROS_PER_MINUTE
+"""Money per hour is told of the intervals closed within this time."""
 _ARRIVED: Final = """
 SELECT intDiv(started_at_us, {width_us:Int64}) * {width_us:Int64} AS at, count() AS arrived FROM requests
  WHERE started_at_us >= {from_us:Int64} AND started_at_us < {to_us:Int64} AND ended_at_us >= {from_us:Int64}
@@ -33,11 +36,10 @@ SELECT at, sum(running) AS running, sum(waiting) AS waiting FROM (
     FROM engine_samples WHERE at_us >= {from_us:Int64} AND at_us < {to_us:Int64}
      AND dataset = {dataset:String} AND vantage = 'engine' GROUP BY at, replica)
  GROUP BY at ORDER BY at"""
-_MONEY: Final = """
-SELECT class AS name, sum(amount_nano) AS amount_nano,
-       min(interval_start_us) AS start_us, max(interval_end_us) AS end_us
-  FROM ledger WHERE dataset = {dataset:String} AND ledger_version = {ledger_version:String}
-   AND NOT provisional AND interval_start_us >= {since_us:Int64} GROUP BY name"""
+_MONEY: Final = (
+    "SELECT class AS name, sum(amount_nano) AS amount_nano, min(interval_start_us) AS start_us, "
+    "max(interval_end_us) AS end_us" + STANDING + " GROUP BY name"
+)
 
 
 def view(

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.counts import ObjectiveCounts, StoredCells, key_of, key_text, latest
+from service.counts import ObjectiveCounts, LoadedCells, key_of, key_text, latest
 from slo.cells import Cells
 from slo.indicators.ttft import Ttft
 from slo.objective import Objective
@@ -35,7 +35,7 @@ class Memory:
         ):
             self.rows[cells.keys[group], int(bucket)] = (int(good), int(total), upto)
 
-    def read(self) -> StoredCells:
+    def read(self) -> LoadedCells:
         keys = [key for key, _ in self.rows]
         values = np.array(list(self.rows.values()), dtype=np.int64).reshape(-1, 3)
         order = sorted(range(len(keys)), key=lambda at: (keys[at], list(self.rows)[at][1]))
@@ -46,7 +46,7 @@ class Memory:
             good=values[:, 0],
             total=values[:, 1],
         )
-        return StoredCells(cells, values[order, 2])
+        return LoadedCells(cells, values[order, 2])
 
 
 def _batches(seed: int, count: int) -> list[tuple[Frame, Frame]]:
