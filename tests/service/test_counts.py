@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.counts import ObjectiveCounts, LoadedCells, key_of, key_text, latest
+from service.counts import LoadedCells, ObjectiveCounts, key_of, key_text, latest
 from slo.cells import Cells
 from slo.indicators.ttft import Ttft
 from slo.objective import Objective

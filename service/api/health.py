@@ -1,0 +1,35 @@
+"""Whether the service is up, whether it can be believed, and its own metrics."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+from service.api.callers import TheService
+from service.own_metrics import CONTENT_TYPE
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    """`ok` false = judgement cannot be relied on now; `reasons` say why."""
+
+    ok: bool
+    reasons: list[str]
+
+
+@router.get("/health")
+def health(service: TheService, response: Response) -> Health:
+    """Return 200 while everything moves, 503 with the reasons when something stands still.
+
+    Never says ok because the process merely answers: threads must live and evaluations be young.
+    """
+    reasons = service.complaints()
+    response.status_code = 503 if reasons else 200
+    return Health(ok=not reasons, reasons=reasons)
+
+
+@router.get("/metrics")
+def metrics(service: TheService) -> Response:
+    """Return the service's own metrics as Prometheus text."""
+    return Response(service.metrics.page(), media_type=CONTENT_TYPE)

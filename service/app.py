@@ -1,0 +1,36 @@
+"""The HTTP application: routers put together, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.middleware.gzip import GZipMiddleware
+
+from service.api import alerts, errors, health, ingest, pages, session, stream, views
+from service.wiring import Service
+
+
+def create_app(service: Service, *, ready: Callable[[], None]) -> FastAPI:
+    """Return the application of an opened service; `ready` is called once it answers."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        ready()
+        yield
+        service.stopping = True
+
+    app = FastAPI(
+        title="Inferometer",
+        version=version("inferometer"),
+        description="Utilization, SLO burn, cost and anomalies of LLM inference on GPUs.",
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    app.add_middleware(GZipMiddleware, minimum_size=2_000, compresslevel=4)
+    errors.install(app)
+    for part in (ingest, health, pages, session, stream, views, alerts):
+        app.include_router(part.router)
+    return app
