@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from collector.engines import Engine, Fold, Signal
 from collector.exposition import Page, Series
+from collector.fit import fitting
 from telemetry.columns import TABLE, Kind
 from telemetry.samples import ReplicaState
 from telemetry.units import micros
@@ -65,11 +66,8 @@ class _View:
 
 
 def _rank(engine: Engine, page: Page, view: _View, rank: int) -> RankReading:
-    columns: dict[str, Any] = {}
-    for signal in engine.signals:
-        value = _value(page, signal, view)
-        if value is not None:
-            columns[signal.column] = value
+    values = {signal.column: _value(page, signal, view) for signal in engine.signals}
+    columns = fitting({column: value for column, value in values.items() if value is not None})
     return RankReading(rank, _model(engine, page, view), _state(engine, page, view), columns)
 
 
@@ -82,8 +80,9 @@ def _value(page: Page, signal: Signal, view: _View) -> int | float | None:
     folded = _FOLDS[signal.fold](values)
     if TABLE["engine_samples"].column(signal.column).kind is Kind.FLOAT:
         return folded * signal.scale
-    whole = micros(folded) if signal.scale != 1 else round(folded)
-    return whole if whole < _INT64 else None
+    if folded * signal.scale >= _INT64:
+        return None
+    return micros(folded) if signal.scale != 1 else round(folded)
 
 
 def _values(page: Page, name: str, signal: Signal, view: _View) -> list[float]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pynvml
 
 from collector.clock import elapsed_us
+from collector.fit import fitting
 from collector.gpm import Activity, GpmReader
 from collector.nvml import GpuIdentity, ask, call
 from collector.nvml_fields import FieldReader
@@ -69,9 +70,8 @@ class GpuDevice:
             self._settings[column] = read(self._handle)
         values |= self._settings
         values |= _activity_columns(self._gpm.read(), values["kernel_busy_ratio"])
-        return GpuSample(
-            **identity_columns(self._identity, self._host, now_us), **values, read_us=elapsed_us(begun)
-        )
+        identity = identity_columns(self._identity, self._host, now_us)
+        return GpuSample(**identity, **fitting(values), read_us=elapsed_us(begun))
 
     def _load(self) -> dict[str, Any]:
         handle = self._handle

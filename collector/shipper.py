@@ -199,6 +199,7 @@ class Shipper:
         reason = f"{PATH} answered HTTP {answer.status}: {_sentence(answer)}"
         if answer.status in _MALFORMED:
             self._spool.quarantine(entry.entry_id, READER, reason)
+            self._spool.done([entry.entry_id])
             self.quarantined += 1
             log.error("batch %s of boot %s is refused and set aside: %s", entry.seq, entry.boot, reason)
             return None

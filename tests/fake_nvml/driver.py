@@ -89,9 +89,7 @@ def build(folder: Path, *, hidden: frozenset[str] = frozenset()) -> Path:
         return library
     library.parent.mkdir(parents=True, exist_ok=True)
     exports = library.parent / f"exports-{os.getpid()}"
-    exports.write_text(
-        f"{{ global: nvml*; fake_state_size; local: {' '.join(f'{n};' for n in sorted(hidden))} *; }};"
-    )
+    exports.write_text(f"{{ global: nvml*; fake_*; local: {' '.join(f'{n};' for n in sorted(hidden))} *; }};")
     made = library.parent / f"made-{os.getpid()}"
     flags = ["-std=c11", "-D_DEFAULT_SOURCE", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"]
     link = [f"-Wl,-soname,{library.name}", f"-Wl,--version-script={exports}"]
@@ -216,5 +214,6 @@ def load(library: Path, driver: Driver) -> None:
     os.environ["FAKE_NVML_STATE"] = str(driver.path)
     loaded = ctypes.CDLL(str(library))
     assert loaded.fake_state_size() == ctypes.sizeof(State), "state.h and driver.py differ"
+    loaded.fake_unload()
     pynvml.nvmlLib = loaded
     pynvml._nvmlGetFunctionPointer_cache.clear()

@@ -13,6 +13,9 @@ static uint32_t epoch; /* the init that handles are of */
 
 uint32_t fake_state_size(void) { return sizeof(struct state); }
 
+/* As if the library had just been loaded: the next test's first init maps the next test's file. */
+void fake_unload(void) { in_use = 0; }
+
 /* Map the file that FAKE_NVML_STATE names now: a new test brings a new file. */
 static int map_state(void) {
     const char *path = getenv("FAKE_NVML_STATE");

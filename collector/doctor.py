@@ -1,0 +1,268 @@
+"""What an agent would find on this host, and what will not work and why. Reads, changes nothing.
+
+Works with no driver, no engine and no service: each of these is a finding, not an error.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from difflib import get_close_matches
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
+
+from collector.clock import HostClock
+from collector.discovery import local_engines
+from collector.engine_mapping import RankReading, read_ranks
+from collector.engine_source import EngineSource
+from collector.engines import Engine, engines, recognise
+from collector.exposition import PageError, names, parse
+from collector.gpu_source import GpuDiscovery, GpuSource
+from collector.nvml import DriverBusy, DriverError, Session
+from collector.requests.socket import MAX_PATH_BYTES
+from collector.settings import MIB, EngineTarget, Settings
+from collector.web import WebError, connection_to, exchange, fetch
+from telemetry.samples import ActivitySource, EngineSample, GpuSample
+from telemetry.source import Source
+
+T = TypeVar("T")
+
+_DRIVER_SECONDS: Final = 10.0
+_PAGE_SECONDS: Final = 2.0
+_GPM_PAUSE_SECONDS: Final = 0.15
+"""GPM refreshes every 100 ms: two samples must lie further apart."""
+_OFFSET_WARN, _OFFSET_FAIL = 1.0, 300.0
+_DISK_WARN: Final = 1_024 * MIB
+_NEEDED: Final = ("energy_millijoules_total", "memory_used_bytes", "power_watts", "event_reasons")
+_REAL: Final = frozenset({ActivitySource.GPM, ActivitySource.GPM_COUNTERS})
+
+
+class Status(StrEnum):
+    """How a check came out: as it should be, works in part, does not work."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding: what was looked at, how it came out, a sentence, what to do (empty = nothing)."""
+
+    name: str
+    status: Status
+    sentence: str
+    hint: str = ""
+
+
+def examine(settings: Settings) -> list[Check]:
+    """Return the findings for a host, in the order an operator would look.
+
+    Takes a few seconds; a driver that hangs is told after ten. Raises nothing.
+    """
+    return [*_gpus(settings), *_engines(settings), *_service(settings), *_disk(settings)]
+
+
+def _within(seconds: float, work: Callable[[], T]) -> T:
+    """Return what `work` returns; raises `TimeoutError` and leaves it behind when it hangs."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except Exception as error:  # noqa: BLE001 - carried over to the caller
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future.result(seconds)
+
+
+def _gpus(settings: Settings) -> Iterator[Check]:
+    if not settings.gpus:
+        yield Check("driver", Status.OK, "GPUs are switched off in the settings; none are read.")
+        return
+    session = Session()
+    try:
+        found = _within(_DRIVER_SECONDS, GpuDiscovery(session, host=settings.host).find)
+    except TimeoutError:
+        hint = "look for stuck processes in state D and for Xid messages in the kernel log"
+        yield Check("driver", Status.FAIL, "The NVIDIA driver hangs: it does not answer.", hint)
+        return
+    except (DriverError, DriverBusy) as error:
+        expected = settings.expected_gpus
+        status = Status.FAIL if expected else Status.WARN
+        yield Check("driver", status, f"No GPU can be read: {error}.", "without a GPU set gpus = false")
+        return
+    yield _count(settings, len(found))
+    for source in found:
+        yield from _gpu(source)
+
+
+def _count(settings: Settings, seen: int) -> Check:
+    expected = settings.expected_gpus
+    if expected is not None and seen != expected:
+        hint = "a GPU that is missing has fallen off the bus or is hidden from this container"
+        return Check("driver", Status.FAIL, f"{seen} GPUs answer, {expected} are expected.", hint)
+    return Check("driver", Status.OK if seen else Status.WARN, f"The driver answers; GPUs: {seen}.")
+
+
+def _gpu(source: GpuSource) -> Iterator[Check]:
+    sample = _second_sample(source)
+    if not isinstance(sample, GpuSample) or not sample.up:
+        hint = "see the kernel log for an Xid; a reset or a reboot may be due"
+        yield Check(source.name, Status.FAIL, "The GPU is lost or its driver call hangs.", hint)
+        return
+    title = f"GPU {sample.gpu_index} {sample.gpu_model}, driver {sample.driver_version}"
+    untold = [name for name in _NEEDED if getattr(sample, name) is None]
+    hint = f"not told by this GPU: {', '.join(untold)}" if untold else ""
+    yield Check(source.name, Status.WARN if untold else Status.OK, f"{title}: readable.", hint)
+    yield _activity(source.name, sample)
+
+
+def _second_sample(source: Source) -> object:
+    """Return the second of two readings: activity is what lies between them. None = it hangs."""
+
+    def read_twice() -> object:
+        source.read(HostClock().now_us())
+        time.sleep(_GPM_PAUSE_SECONDS)
+        records = source.read(HostClock().now_us()).records
+        source.close()
+        return records[0] if records else None
+
+    try:
+        return _within(_DRIVER_SECONDS, read_twice)
+    except TimeoutError:
+        return None
+
+
+def _activity(name: str, sample: GpuSample) -> Check:
+    name = f"{name} activity"
+    if sample.activity_source not in _REAL:
+        return Check(
+            name,
+            Status.WARN,
+            "No SM, tensor or DRAM activity: only kernel-busy, which does not mean work.",
+            "activity needs Hopper or newer, a recent driver, and leave to read it",
+        )
+    ratios = {
+        "SM": sample.sm_activity_ratio,
+        "tensor": sample.tensor_activity_ratio,
+        "DRAM": sample.dram_activity_ratio,
+    }
+    told = ", ".join(f"{what} {'-' if value is None else f'{value:.1%}'}" for what, value in ratios.items())
+    if sample.kernel_busy_ratio and not any(ratios.values()):
+        return Check(
+            name,
+            Status.WARN,
+            f"Activity reads zero while kernels run ({sample.kernel_busy_ratio:.0%} kernel-busy).",
+            "another profiler may hold the counters; a spinning kernel looks so too",
+        )
+    hint = "" if any(ratios.values()) else "the GPU is idle: look again under load to see them move"
+    return Check(name, Status.OK, f"{told} (source {sample.activity_source}).", hint)
+
+
+def _engines(settings: Settings) -> Iterator[Check]:
+    targets = settings.engines or tuple(local_engines())
+    if not targets:
+        ports = ", ".join(
+            str(port) for port in sorted({port for engine in engines() for port in engine.ports})
+        )
+        hint = "name it with --engine URL if it listens elsewhere"
+        yield Check("engines", Status.WARN, f"No inference engine answers on local ports {ports}.", hint)
+    for target in targets:
+        yield _engine(settings, target)
+
+
+def _engine(settings: Settings, target: EngineTarget) -> Check:
+    name = f"engine {target.place(settings.host)}"
+    try:
+        body = fetch(target.url, timeout_seconds=_PAGE_SECONDS).body
+        engine = recognise(body)
+        page = parse(body, engine.families() if engine else ())
+    except (WebError, PageError) as error:
+        return Check(name, Status.FAIL, f"{error}.", "is it running, and is its address right?")
+    if engine is None:
+        return Check(name, Status.FAIL, "Its page has no series of a known engine.", engines()[0].advice)
+    readings = read_ranks(engine, page)
+    title = f"{engine.title} {_version(settings, target) or 'of unknown version'}, replicas: {len(readings)}"
+    lacking = _lacking(engine, readings[0], names(body, engine.prefix))
+    if lacking or page.faults:
+        hint = "; ".join((*lacking, *page.faults))
+        return Check(name, Status.WARN, f"{title}; not everything can be read.", hint)
+    return Check(name, Status.OK, f"{title}; every needed series is there.")
+
+
+def _lacking(engine: Engine, reading: RankReading, shown: set[str]) -> list[str]:
+    """Name each needed column that could not be filled, and what on the page looks like it."""
+    sentences = []
+    for signal in engine.signals:
+        if signal.column not in engine.expected or signal.column in reading.columns:
+            continue
+        near = get_close_matches(signal.names[0], shown - set(signal.names), n=1, cutoff=0.75)
+        renamed = f", renamed to {near[0]}?" if near else ""
+        sentences.append(f"{signal.column} is missing ({signal.names[0]}{renamed})")
+    return sentences
+
+
+def _version(settings: Settings, target: EngineTarget) -> str | None:
+    source = EngineSource(target, host=settings.host, timeout_seconds=_PAGE_SECONDS)
+    samples = source.read(HostClock().now_us()).records
+    return next((sample.engine_version for sample in samples if isinstance(sample, EngineSample)), None)
+
+
+def _service(settings: Settings) -> Iterator[Check]:
+    if settings.server is None:
+        yield Check(
+            "service", Status.WARN, "No service is named: nothing leaves this host.", "give --server URL"
+        )
+        return
+    url = urlsplit(settings.server + "/health")
+    try:
+        connection = connection_to(url, timeout_seconds=_PAGE_SECONDS)
+        begun_us = HostClock().now_us()
+        answer = exchange(connection, url, timeout_seconds=_PAGE_SECONDS, max_bytes=MIB)
+        connection.close()
+    except WebError as error:
+        yield Check("service", Status.FAIL, f"{error}.", "batches stay in the spool until it answers")
+        return
+    yield Check("service", Status.OK, f"It answers ({answer.status}) in {answer.took_us / 1e3:.0f} ms.")
+    try:
+        there = parsedate_to_datetime(answer.headers["date"]).timestamp() + 0.5
+    except (KeyError, ValueError):
+        return
+    yield _offset(there - (begun_us + HostClock().now_us()) / 2e6)
+
+
+def _offset(seconds: float) -> Check:
+    sentence = f"The service's clock is {seconds:+.1f} s ahead (read to half a second)."
+    if abs(seconds) > _OFFSET_FAIL:
+        return Check("clock", Status.FAIL, sentence, "rows from the future are refused: set the clock (NTP)")
+    if abs(seconds) > _OFFSET_WARN:
+        return Check("clock", Status.WARN, sentence, "set the clock (NTP)")
+    return Check("clock", Status.OK, sentence)
+
+
+def _disk(settings: Settings) -> Iterator[Check]:
+    wanted = settings.data_dir.absolute()
+    folder = next(path for path in (wanted, *wanted.parents) if path.exists())
+    free, limit = shutil.disk_usage(folder).free, settings.spool_bytes
+    sentence = f"{free / MIB:,.0f} MiB free at {folder} for a spool of at most {limit / MIB:,.0f} MiB."
+    if free < min(_DISK_WARN, limit):
+        yield Check("disk", Status.WARN, sentence, "an outage of the service may fill it: give it room")
+    else:
+        yield Check("disk", Status.OK, sentence)
+    yield _socket(settings.records_socket)
+
+
+def _socket(path: Path) -> Check:
+    if len(bytes(path)) > MAX_PATH_BYTES:
+        sentence = f"{path} is longer than {MAX_PATH_BYTES} bytes."
+        return Check("records socket", Status.FAIL, sentence, "choose a shorter one with socket = ...")
+    return Check("records socket", Status.OK, f"Proxies hand in records at {path}.")
