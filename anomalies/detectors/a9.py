@@ -47,7 +47,7 @@ def judge(frame: ReplicaFrame) -> Verdict:
     """Bad: some replica of the pool stood empty for long enough while others queued."""
     members = membership(frame)
     inner = _empty_beside_a_queue(frame)
-    bad = anywhere(members, standing_empty(frame) & inner.bad)
+    bad = anywhere(members, standing_empty(frame))
     suspects: Mask = np.any(inner.bad | queueing(frame), axis=1)
     known = frame.waiting.held(frame.cells(HOLD_US)).known
     return Verdict(bad, calm(members, suspects, known) & ~anywhere(members, inner.bad))

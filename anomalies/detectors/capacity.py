@@ -71,10 +71,9 @@ def explain(frame: ReplicaFrame, stretch: Stretch) -> Case:
 def _pace(frame: ReplicaFrame, rows: Ints, span: slice, lasted_us: int) -> str:
     if not frame.counts_tokens[rows].all():
         return "requests went on being served"
-    tokens = frame.progress.values[rows, span].sum()
-    return (
-        f"{tokens * MICROS_PER_SECOND / max(lasted_us, MICROS_PER_SECOND):,.0f} tokens/s were worked through"
-    )
+    tokens = frame.progress.values[rows, span][:, 1:].sum()  # the first cell grew before the span
+    per_second = tokens * MICROS_PER_SECOND / max(lasted_us, MICROS_PER_SECOND)
+    return f"{per_second:,.0f} tokens/s were worked through"
 
 
 DETECTOR = Detector(
