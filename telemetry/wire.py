@@ -60,6 +60,8 @@ class BatchHeader:
     sealed_at_us: int
     host: str
     origin: Origin = Origin.LIVE
+    dataset: str = ""
+    """The name of an import, which is a dataset of its own; empty for live facts."""
     software: str = "inferometer"
 
 
@@ -114,6 +116,7 @@ def join(header: BatchHeader, parts: Sequence[Part]) -> bytes:
         "sealed_at_us": header.sealed_at_us,
         "host": header.host,
         "origin": header.origin.value,
+        "dataset": header.dataset,
         "software": header.software,
         "tables": [[part.table, part.rows, len(part.stream)] for part in parts],
     }
@@ -166,6 +169,7 @@ def _header(text: bytes) -> tuple[BatchHeader, list[tuple[str, int, int]]]:
             sealed_at_us=_whole(head["sealed_at_us"]),
             host=_text(head, "host"),
             origin=Origin(head.get("origin", Origin.LIVE)),
+            dataset=_text(head, "dataset") if head.get("dataset") else "",
             software=_text(head, "software"),
         )
         tables = [(str(name), _whole(rows), _whole(size)) for name, rows, size in head["tables"]]
