@@ -18,6 +18,7 @@ from telemetry.units import MICROS_PER_MILLI, MICROS_PER_SECOND
 
 Object = Mapping[str, Any]
 
+_decode: Final = json.JSONDecoder().decode
 _DONE: Final = b"[DONE]"
 _TEXTS: Final = ("content", "reasoning_content", "reasoning", "refusal", "text")
 _CALLS: Final = ("tool_calls", "function_call", "audio")
@@ -111,7 +112,7 @@ def read_whole(body: bytes) -> Said:
 
 def _object(text: bytes) -> Object | None:
     try:
-        value = json.loads(text)
+        value = _decode(text.decode())
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -34,7 +34,13 @@ Sent = bytes | AsyncIterator[bytes] | None
 def _end_to_end(headers: Mapping[str, str], dropped: frozenset[str]) -> CIMultiDict[str]:
     listed = headers.get(hdrs.CONNECTION, "").lower().split(",")
     gone = dropped | _HOP_BY_HOP | {name.strip() for name in listed}
-    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in gone)
+    kept = ((name, value) for name, value in headers.items() if name.lower() not in gone)
+    return CIMultiDict((name, value) for name, value in kept if _is_text(value))
+
+
+def _is_text(value: str) -> bool:
+    """Tell whether a header's bytes were UTF-8; others cannot be written again and are left out."""
+    return value.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in value)
 
 
 def request_headers(request: web.BaseRequest, request_id: str, *, readable: bool) -> CIMultiDict[str]:

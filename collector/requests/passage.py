@@ -89,9 +89,10 @@ class Passage:
         Raises `UpstreamFailedError` (the response may be under way) and `ClientGoneError`.
         """
         try:
-            await invite_body(request)
-            body = await self._body(request, exchange)
-        except (web.RequestPayloadError, OSError):
+            async with asyncio.timeout(self._settings.client_stall_seconds):
+                await invite_body(request)
+                body = await self._body(request, exchange)
+        except (web.RequestPayloadError, TimeoutError, OSError):
             raise ClientGoneError from None
         server = self._upstreams.choose(time.monotonic())
         exchange.replica = server.replica
@@ -114,12 +115,8 @@ class Passage:
             self._counts.uninspected += 1
             return body
         exchange.asked = asked = read_asked(body)
-        if (
-            not self._settings.include_usage
-            or asked.usage
-            or not asked.stream
-            or exchange.route not in _WITH_USAGE
-        ):
+        wanted = self._settings.include_usage and exchange.route in _WITH_USAGE
+        if not wanted or asked.usage or not asked.stream:
             return body
         asking = with_usage(body, asked)
         exchange.usage_added = asking is not None
@@ -158,8 +155,8 @@ class Passage:
         body = self._reader(answer, exchange)
         exchange.streamed = body.streamed
         response.set_status(answer.status, answer.reason)
-        headers = answer_headers(answer, exchange.caller.request_id, resized=exchange.usage_added)
-        response.headers.extend(headers)
+        resized = exchange.usage_added and body.streamed
+        response.headers.extend(answer_headers(answer, exchange.caller.request_id, resized=resized))
         await self._open(request, response)
         while data := await _read(answer):
             if passed := body.take(data, now_us()):
@@ -191,9 +188,11 @@ class Passage:
         transport = request.transport
         if transport is None:
             raise ClientGoneError
-        full = transport.get_write_buffer_size() + len(data) > self._settings.read_ahead_bytes
         try:
-            async with asyncio.timeout(self._settings.client_stall_seconds if full else None):
+            if transport.get_write_buffer_size() + len(data) <= self._settings.read_ahead_bytes:
+                await response.write(data)
+                return
+            async with asyncio.timeout(self._settings.client_stall_seconds):
                 await response.write(data)
         except (ConnectionError, TimeoutError):
             raise ClientGoneError from None

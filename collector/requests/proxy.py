@@ -35,8 +35,10 @@ OWN_PAGES: Final = "/-/inferometer/"
 """Paths that are never passed on; answered for loopback and trusted peers only."""
 _NOT_LEARNT: Final = frozenset({400, 401, 403, 404, 422})
 """A request answered so may name any model; its name takes no place under the cap."""
-_KEEP_ALIVE_SECONDS: Final = 2.0
+_UPSTREAM_KEEP_SECONDS: Final = 2.0
 """Idle upstream connections are let go before any server's own time-out can race a request."""
+_CLIENT_KEEP_SECONDS: Final = 75.0
+"""How long a client's connection may stay without a request."""
 
 _log = logging.getLogger(__name__)
 _LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -212,7 +214,7 @@ async def serve(settings: ProxySettings) -> AsyncIterator[Serving]:
 
 def _client(settings: ProxySettings) -> ClientSession:
     return ClientSession(
-        connector=TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
+        connector=TCPConnector(limit=0, keepalive_timeout=_UPSTREAM_KEEP_SECONDS),
         timeout=ClientTimeout(
             total=None, sock_connect=settings.connect_seconds, sock_read=settings.upstream_idle_seconds
         ),
@@ -232,6 +234,7 @@ def _server(proxy: Proxy, settings: ProxySettings) -> web.Server:
         handler_cancellation=True,  # a client that goes away stops its upstream at once
         auto_decompress=False,
         access_log=None,
+        keepalive_timeout=_CLIENT_KEEP_SECONDS,
         logger=quiet,
         max_line_size=settings.header_bytes,
         max_field_size=settings.header_bytes,

@@ -149,15 +149,15 @@ def script():
 
 @pytest.fixture
 def lab(tmp_path, script):
-    """Open a lab: `async with lab(setting=...) as it`. `script` is the server's."""
+    """Open a lab: `async with lab(setting=...) as it`; `also` names upstreams beside `script`'s."""
 
     @contextlib.asynccontextmanager
-    async def opened(*, upstream=None, **flags):
+    async def opened(*, upstream=None, also=(), **flags):
         server = await asyncio.start_server(script.play, "127.0.0.1", 0)
         here = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         path = tmp_path / "r.sock"
         wish = {
-            "upstream": (upstream or here,),
+            "upstream": (upstream or here, *also),
             "socket": path,
             "listen": "127.0.0.1:0",
             "drain_seconds": 0.2,

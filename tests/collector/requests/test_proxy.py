@@ -304,92 +304,6 @@ def test_a_running_request_is_told_of_each_second(lab, script, speak):
     assert float(page.split("\ninferometer_proxy_oldest_request_seconds ")[1].split("\n")[0]) > 0.9
 
 
-def test_other_paths_pass_unmeasured(lab, script, speak):
-    async def run():
-        script.steps = [
-            speak.whole(b"\x1f\x8b opaque", kind="x/y", more="Content-Encoding: gzip\r\nX-A: 1\r\n")
-        ]
-        async with lab() as it:
-            sent = {"Accept-Encoding": "gzip", "Connection": "keep-alive, X-Hop", "X-Hop": "1", "X-Own": "2"}
-            reply = await it.ask(method="GET", path="/v1/models", headers=sent)
-            return reply, await it.told(1, seconds=0.1)
-
-    reply, records = asyncio.run(run())
-    heard = script.heard[0]
-    assert (reply.body, reply.headers["x-a"], reply.headers["content-encoding"]) == (
-        b"\x1f\x8b opaque",
-        "1",
-        "gzip",
-    )
-    assert (heard.headers["accept-encoding"], heard.headers["x-own"]) == ("gzip", "2")
-    assert "x-hop" not in heard.headers
-    assert records == []
-
-
-def test_a_long_body_passes_unread_and_is_counted(lab, script, speak):
-    body = b'{"model":"m","stream":true,"prompt":"' + b"x" * 300_000 + b'"}'
-
-    async def run():
-        script.steps = [speak.HEAD, speak.chunk(speak.stream("a")), speak.END]
-        async with lab(inspect_bytes=1000) as it:
-            reply = await it.ask(body, headers={"Expect": "100-continue"})
-            return reply, await it.record(), it.serving.proxy.counts.uninspected
-
-    reply, record, uninspected = asyncio.run(run())
-    assert script.heard[0].body == body
-    assert reply.body == speak.stream("a")
-    assert (record.model, record.stream, record.status, uninspected) == ("__unknown__", True, Status.OK, 1)
-
-
-def test_a_compressed_answer_passes_unread(lab, script, speak):
-    async def run():
-        script.steps = [speak.whole(b"\x1f\x8bxx", more="Content-Encoding: gzip\r\n")]
-        async with lab() as it:
-            return await it.ask(), await it.record(), script.heard[0].headers["accept-encoding"]
-
-    reply, record, asked = asyncio.run(run())
-    assert (reply.body, asked) == (b"\x1f\x8bxx", "identity")
-    assert (record.status, record.output_tokens, record.output_empty) == (Status.OK, None, None)
-
-
-def test_too_many_in_flight_is_503_and_recorded(lab, script, speak):
-    async def run():
-        script.steps = [speak.HEAD, 0.3, speak.chunk(speak.stream("a")), speak.END]
-        async with lab(max_in_flight=1) as it:
-            first = asyncio.create_task(it.ask())
-            await script.asked.wait()
-            second = await it.ask()
-            await first
-            return second, await it.told(2)
-
-    second, records = asyncio.run(run())
-    assert (second.status, second.headers["retry-after"]) == (503, "1")
-    assert {record.error_class for record in records} == {None, "too_many_in_flight"}
-
-
-def test_a_slow_client_holds_upstream_back_and_bends_no_early_stamp(lab, script, speak):
-    event = speak.delta("x" * 10_000)
-
-    async def run():
-        script.steps = [
-            speak.HEAD,
-            *(speak.chunk(event) for _ in range(2000)),
-            speak.chunk(speak.stream()),
-            speak.END,
-        ]
-        async with lab() as it, it.client.post(it.url + "/v1/completions", json={"stream": True}) as answer:
-            await answer.content.readany()
-            await asyncio.sleep(0.3)
-            sent_while_unread = len(script.sent_at)
-            total = sum([len(data) async for data in answer.content.iter_any()])
-            return sent_while_unread, total, await it.record()
-
-    sent_while_unread, total, record = asyncio.run(run())
-    assert sent_while_unread < 1900  # 20 MB were on offer; the rest waited upstream
-    assert total > 1000 * len(event)
-    assert (record.status, record.chunks) == (Status.OK, 2000)
-
-
 def test_stopping_cuts_what_does_not_end_and_says_so(lab, script, speak):
     async def run():
         script.steps = [speak.HEAD, speak.chunk(speak.delta("a")), speak.UNTIL_GONE]
@@ -423,3 +337,16 @@ def test_the_text_never_leaves(lab, script, speak, caplog, capfd):
     everything = datagram.decode() + caplog.text + captured.out + captured.err
     assert '"table":"requests"' in everything
     assert "PROMPTTEXT" not in everything and "ANSWERTEXT" not in everything
+
+
+def test_slow_requests_keep_their_whole_gaps_and_others_do_not(lab, script, speak):
+    async def run(slow_seconds):
+        pause = [speak.chunk(speak.delta("a")), 0.1, speak.chunk(speak.delta("b"))]
+        script.steps = [speak.HEAD, *pause, speak.chunk(speak.stream("c")), speak.END]
+        async with lab(sample_ratio=0, slow_seconds=slow_seconds) as it:
+            await it.ask()
+            await it.record()
+            return await it.told(1, kind=TokenGaps, seconds=0.1)
+
+    assert len(asyncio.run(run(0.05))[0].gaps_us) == 2
+    assert asyncio.run(run(30)) == []
