@@ -175,7 +175,7 @@ class Proxy:
             agent_reached=self._sender.connected,
             records_waiting=self._sender.waiting,
             records_sent=self._sender.sent,
-            records_lost=self._sender.lost,
+            records_lost=dict(self._sender.lost),
             tenants_folded=self._callers.tenants.folded,
             models_folded=self._models.folded,
         )
