@@ -117,6 +117,8 @@ def _body(response: HTTPResponse, max_bytes: int) -> bytes:
     body = bytearray()
     while len(body) <= max_bytes and (chunk := response.read(_CHUNK)):
         body += chunk
+    if response.length and len(body) <= max_bytes:
+        raise HTTPException(f"the answer is cut {response.length:,} bytes before its end")
     return bytes(body)
 
 
