@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
-
-class Role(StrEnum):
-    """What a token is for. An admin may do everything; an agent may only deliver its own facts."""
-
-    ADMIN = "admin"
-    AGENT = "agent"
-    READ = "read"
+from service.store.tokens import Role
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A known caller."""
+    """A known caller. An admin may do everything; an agent may only deliver its own facts."""
 
     name: str
     role: Role

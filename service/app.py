@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -13,12 +13,11 @@ from service.api import alerts, errors, health, ingest, pages, session, stream, 
 from service.wiring import Service
 
 
-def create_app(service: Service, *, ready: Callable[[], None]) -> FastAPI:
-    """Return the application of an opened service; `ready` is called once it answers."""
+def create_app(service: Service) -> FastAPI:
+    """Return the application of an opened service."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        ready()
         yield
         service.stopping = True
 

@@ -33,12 +33,25 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
         address.write_text(json.dumps({"url": url, "pid": os.getpid()}))
         if service.new_admin_token:
             tell(f"admin token, shown once: {service.new_admin_token}")
-        app = create_app(service, ready=lambda: announce(f"ready: {url}"))
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
-        uvicorn.Server(config).run(sockets=[listener])
+        config = uvicorn.Config(
+            create_app(service), log_level="warning", access_log=False, timeout_graceful_shutdown=3
+        )
+        _Server(config, lambda: announce(f"ready: {url}")).run(sockets=[listener])
     finally:
         address.unlink(missing_ok=True)
         service.close()
+
+
+class _Server(uvicorn.Server):
+    """Announces itself once it accepts connections, not before."""
+
+    def __init__(self, config: uvicorn.Config, answering: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._answering = answering
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._answering()
 
 
 def _listener(settings: Settings) -> socket.socket:

@@ -6,7 +6,8 @@ from typing import Annotated, Final
 
 from fastapi import Depends, HTTPException, Request
 
-from service.access import ANYONE, Caller, Role, may
+from service.access import ANYONE, Caller, may
+from service.store.tokens import Role
 from service.wiring import Service
 
 COOKIE: Final = "inferometer_session"

@@ -1,0 +1,133 @@
+"""The live ledger: intervals are closed one after the other, some time after their end.
+
+An interval closes when every agent heard of lately has sent facts from beyond it, or an hour
+after its end with what is missing as unobserved. It is written whole, in integers; the note of
+how far the ledger reaches moves after the write, so a crash writes an interval again, in place
+of the first time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cost.attribution import Window
+from cost.fleet import Gpu
+from cost.prices import PriceBook
+from service.costing import Facts as BilledFacts
+from service.costing import bill
+from service.store.facts import Facts
+from service.store.fleet import ExpectedGpu
+from service.store.ledger import Interval
+from service.store.notes import LEDGER_VERSION
+from service.store.state import State
+from slo.objective import Objective
+from telemetry.frame import Frame
+from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND
+
+FIRST_VERSION: Final = "1"
+CLOSED: Final = "ledger_closed_upto_us"
+GAP_US: Final = 10 * MICROS_PER_SECOND
+LONGEST_REQUEST_US: Final = MICROS_PER_HOUR
+"""Requests that began earlier than this before an interval are not looked for."""
+SILENT_AGENT_US: Final = 10 * MICROS_PER_MINUTE
+"""An agent not heard of for this long holds no interval open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How the ledger is kept: width and lag of intervals, currency."""
+
+    interval_us: int
+    lag_us: int
+    currency: str
+
+
+class Billing:
+    """Closes intervals. `step` belongs to one thread."""
+
+    def __init__(
+        self,
+        facts: Facts,
+        state: State,
+        rules: Rules,
+        *,
+        objectives: Sequence[Objective],
+        watermarks: Callable[[], dict[str, int]],
+        clock: Callable[[], int],
+    ) -> None:
+        self._facts, self._state, self._rules = facts, state, rules
+        self._objectives, self._watermarks, self._clock = tuple(objectives), watermarks, clock
+        self.version = state.notes.set_once(LEDGER_VERSION, FIRST_VERSION)
+
+    def step(self) -> bool:
+        """Close the next interval that is due; true = another may be due."""
+        start_us = self._start()
+        if start_us is None or not self._due(start_us + self._rules.interval_us):
+            return False
+        self.close(start_us)
+        return True
+
+    def close(self, start_us: int) -> None:
+        """Bill [start, start + interval) and write it. A handful of queries, one insert."""
+        end_us = start_us + self._rules.interval_us
+        facts = self._facts_of(start_us, end_us)
+        self._expect(facts.gpu_samples, start_us)
+        ledger = bill(
+            facts,
+            prices=self.prices(),
+            objectives=self._objectives,
+            window=Window(start_us, end_us),
+            known_gpus=[Gpu(each.gpu_uuid, each.gpu_model) for each in self._state.fleet.expected()],
+            gap_us=GAP_US,
+        )
+        interval = Interval(version=self.version, start_us=start_us, end_us=end_us)
+        self._facts.ledger.write(interval, ledger.rows, written_at_us=self._clock())
+        self._state.notes.set({CLOSED: str(end_us)})
+
+    def prices(self) -> PriceBook:
+        """Return the price book that holds. One query."""
+        return self._state.prices.book(self._rules.currency)
+
+    def _start(self) -> int | None:
+        """Return where the next interval starts; None before the first GPU was seen."""
+        closed = self._state.notes.get(CLOSED)
+        if closed is not None:
+            return int(closed)
+        span = self._facts.span("gpu_samples")
+        return None if span is None else span[0] // self._rules.interval_us * self._rules.interval_us
+
+    def _due(self, end_us: int) -> bool:
+        now_us = self._clock()
+        if now_us < end_us + self._rules.lag_us:
+            return False
+        heard = [at for at in self._watermarks().values() if at > now_us - SILENT_AGENT_US]
+        return all(at >= end_us for at in heard) or now_us > end_us + MICROS_PER_HOUR
+
+    def _facts_of(self, start_us: int, end_us: int) -> BilledFacts:
+        """Return the facts that overlap an interval; states reach a little beyond its edges."""
+        facts = self._facts
+        running = facts.frame(
+            "requests",
+            from_us=start_us,
+            to_us=end_us + LONGEST_REQUEST_US,
+            where="started_at_us < {interval_end_us:Int64}",
+            params={"interval_end_us": end_us},
+        )
+        return BilledFacts(
+            requests=running,
+            engine_samples=facts.frame("engine_samples", from_us=start_us, to_us=end_us),
+            gpu_samples=facts.frame("gpu_samples", from_us=start_us, to_us=end_us),
+            placements=facts.frame("placements", from_us=0, to_us=end_us),
+        )
+
+    def _expect(self, gpu_samples: Frame, start_us: int) -> None:
+        texts = [gpu_samples.texts(name).listed() for name in ("gpu_uuid", "host", "gpu_model")]
+        seen = {uuid: (host, model) for uuid, host, model in zip(*texts, strict=True) if uuid is not None}
+        self._state.fleet.expect(
+            [
+                ExpectedGpu(gpu_uuid=uuid, host=host or "", gpu_model=model, since_us=start_us)
+                for uuid, (host, model) in sorted(seen.items())
+            ]
+        )
