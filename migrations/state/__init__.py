@@ -1,0 +1,1 @@
+"""The state store's history, on SQLite and PostgreSQL alike."""

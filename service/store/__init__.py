@@ -1,0 +1,1 @@
+"""Facts (ClickHouse dialect) and state (relational): the only doors to a database."""

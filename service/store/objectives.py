@@ -1,0 +1,70 @@
+"""Objectives and their versions: nothing is deleted, a version ends when the next one begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import select, update
+
+from service.store.database import Database
+from service.store.schema import objectives
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObjective:
+    """One version of an objective, valid in [valid_from_us, valid_to_us); None = still valid.
+
+    `spec` is the objective as JSON text, `source` the file that said so.
+    """
+
+    name: str
+    version: str
+    spec: str
+    source: str
+    valid_from_us: int
+    valid_to_us: int | None = None
+
+
+class Objectives:
+    """The objectives of one state store. Thread-safe."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def replace(self, current: Sequence[StoredObjective], *, now_us: int) -> None:
+        """Make `current` what holds from `now_us` on, in one transaction.
+
+        A version that holds already goes on as it is; one that is not in `current` ends now.
+        """
+        wanted = {(each.name, each.version): each for each in current}
+        with self._database.writing() as connection:
+            held = connection.execute(
+                select(objectives.c.position, objectives.c.name, objectives.c.version).where(
+                    objectives.c.valid_to_us.is_(None)
+                )
+            ).all()
+            ended = [row.position for row in held if (row.name, row.version) not in wanted]
+            for row in held:
+                wanted.pop((row.name, row.version), None)
+            connection.execute(
+                update(objectives).where(objectives.c.position.in_(ended)).values(valid_to_us=now_us)
+            )
+            for each in wanted.values():
+                row = {**asdict(each), "valid_from_us": now_us, "valid_to_us": None}
+                connection.execute(objectives.insert(), row)
+
+    def current(self) -> list[StoredObjective]:
+        """Return the versions that hold now, by name."""
+        return self._listed(select(objectives).where(objectives.c.valid_to_us.is_(None)))
+
+    def history(self) -> list[StoredObjective]:
+        """Return every version there ever was, by name, oldest first."""
+        return self._listed(select(objectives))
+
+    def _listed(self, statement: object) -> list[StoredObjective]:
+        ordered = statement.order_by(objectives.c.name, objectives.c.position)
+        with self._database.reading() as connection:
+            rows = connection.execute(ordered).mappings().all()
+        fields = StoredObjective.__dataclass_fields__
+        return [StoredObjective(**{name: row[name] for name in fields}) for row in rows]
