@@ -13,7 +13,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,11 +45,12 @@ RATE_JITTER_US: Final = MICROS_PER_SECOND // 2
 class Limits:
     """Threads in all, threads for one receiver, and how long a claim is held.
 
-    The lease must outlast the slowest attempt (`receivers.http.Poster.total_seconds`).
+    With one thread for a receiver a kill -9 repeats at most one notification to it. The lease
+    must outlast the slowest attempt (`receivers.http.Poster.total_seconds`).
     """
 
     threads: int = 16
-    per_receiver: int = 2
+    per_receiver: int = 1
     lease_us: int = 45 * MICROS_PER_SECOND
 
 
@@ -122,13 +123,19 @@ class Delivery:
     def run(self, stop: threading.Event, *, poll_seconds: float = 0.5) -> None:
         """Deliver until `stop` is set: the body of the delivery thread.
 
+        While there is work it goes on at once; without, it looks again every `poll_seconds`.
         A round that fails (the store is away) is logged and tried again after the pause.
         """
-        while not stop.wait(poll_seconds):
+        while not stop.is_set():
+            started: list[Future[None]] = []
             try:
-                wait(self.run_once(), timeout=poll_seconds)
+                started = self.run_once()
             except Exception:  # noqa: BLE001 - a job runner: it logs, and the next round comes
                 _LOG.exception("delivery: a round failed; rows stay and are tried again")
+            if started:
+                wait(started, timeout=poll_seconds, return_when=FIRST_COMPLETED)
+            else:
+                stop.wait(poll_seconds)
 
     def close(self) -> None:
         """Wait for the sends under way, each bounded by its receiver, and let the threads go."""

@@ -82,7 +82,7 @@ def track(open_findings: Sequence[Finding], detection: Detection) -> Tracked:
     """Return what a detection changes in the open findings. Pure; each key is open at most once.
 
     A finding closes only when its subject is known to be good again: absence and the unknown
-    change nothing. A finding that lasts keeps the start it was opened with.
+    change nothing. A finding that lasts keeps the start, pool and model it was opened with.
     """
     lasting = {finding.key: finding for finding in detection.findings if finding.end_us is None}
     ended = {finding.key: finding for finding in detection.findings if finding.end_us is not None}
@@ -92,7 +92,8 @@ def track(open_findings: Sequence[Finding], detection: Detection) -> Tracked:
     for key, before in known.items():
         if key in lasting:
             now = lasting[key]
-            updated.append(replace(now, start_us=min(now.start_us, before.start_us)))
+            start_us = min(now.start_us, before.start_us)
+            updated.append(replace(now, start_us=start_us, pool=before.pool, model=before.model))
         elif key in detection.cleared:
             end_us = ended[key].end_us if key in ended else detection.cleared[key]
             closed.append(replace(before, end_us=max(before.start_us, end_us or before.start_us)))

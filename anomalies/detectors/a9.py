@@ -37,7 +37,8 @@ def _empty_beside_a_queue(frame: ReplicaFrame) -> Verdict:
     members = membership(frame)
     queue = Signal(queueing(frame).astype(np.float64), frame.waiting.known).held(frame.cells(HOLD_US))
     pool_queues = anywhere(members.T, anywhere(members, queue.positive()))
-    empty = frame.waiting.is_zero() & frame.running.is_zero() & frame.serving & ~frame.in_flight.positive()
+    sent_to = frame.in_flight.held(frame.cells(HOLD_US)).positive()
+    empty = frame.waiting.is_zero() & frame.running.is_zero() & frame.serving & ~sent_to
     known = frame.waiting.known & frame.running.known & frame.fresh
     bad = empty & pool_queues
     return Verdict(bad, known & ~bad)
@@ -55,7 +56,8 @@ def judge(frame: ReplicaFrame) -> Verdict:
 
 def explain(frame: ReplicaFrame, stretch: Stretch) -> Case:
     """Say who stood empty for how long, and who queued meanwhile."""
-    span = slice(stretch.first, stretch.last + 1)
+    # A queue seen just before the stretch may be the one that stood beside its first cell.
+    span = slice(max(0, stretch.first - frame.cells(HOLD_US)), stretch.last + 1)
     mine = membership(frame)[stretch.subject]
     empty = np.flatnonzero(mine & standing_empty(frame)[:, span].any(axis=1))
     queued = np.flatnonzero(mine & queueing(frame)[:, span].any(axis=1))

@@ -14,6 +14,8 @@ import pytest
 
 from alerts.memory import MemoryStore
 from alerts.notification import Notification, NotifiedAlert
+from service.store.migrate import upgrade_state
+from service.store.state import State
 from telemetry.condition import Condition, Holds, Severity
 
 
@@ -65,6 +67,19 @@ def told():
 def store():
     """Return an empty store of notifications."""
     return MemoryStore()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def every_store(request, tmp_path):
+    """Return an empty store of each kind that there is."""
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    url = f"sqlite:///{tmp_path}/state.db"
+    upgrade_state(url)
+    state = State.open(url)
+    yield state.notifications
+    state.close()
 
 
 @dataclass
