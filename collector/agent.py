@@ -44,7 +44,7 @@ _STALE_INTERVALS: Final = 3
 
 
 class Agent:
-    """One agent of one host. `start` once, `stop` once."""
+    """One agent of one host. `start` once; `stop` more than once does nothing."""
 
     def __init__(
         self, settings: Settings, *, sources: Sequence[Source] = (), finders: Sequence[Finder] | None = None
@@ -97,6 +97,8 @@ class Agent:
 
     def stop(self) -> None:
         """Stop in a few seconds even while sources hang; what was measured is sealed first."""
+        if self._stop.is_set():
+            return
         self._stop.set()
         for search in self.searches:
             search.stop()

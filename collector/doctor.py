@@ -169,13 +169,14 @@ def _activity(name: str, sample: GpuSample) -> Check:
 
 
 def _engines(settings: Settings) -> Iterator[Check]:
-    targets = settings.engines or tuple(local_engines())
+    targets = settings.engines or (tuple(local_engines()) if settings.find_engines else ())
     if not targets:
-        ports = ", ".join(
-            str(port) for port in sorted({port for engine in engines() for port in engine.ports})
+        ports = ", ".join(map(str, sorted({port for engine in engines() for port in engine.ports})))
+        where = (
+            f"answers on local ports {ports}" if settings.find_engines else "is named, and none is looked for"
         )
-        hint = "name it with --engine URL if it listens elsewhere"
-        yield Check("engines", Status.WARN, f"No inference engine answers on local ports {ports}.", hint)
+        hint = "name it with --engine URL"
+        yield Check("engines", Status.WARN, f"No inference engine {where}.", hint)
     for target in targets:
         yield _engine(settings, target)
 

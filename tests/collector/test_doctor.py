@@ -1,0 +1,156 @@
+"""What the doctor says of a host in each state."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from collector import doctor
+from collector.doctor import Status, examine
+from collector.settings import EngineTarget, Settings
+
+VLLM = b"".join(
+    b'%s{engine="0",model_name="m"} 3\n' % name
+    for name in (
+        b"vllm:num_requests_running", b"vllm:num_requests_waiting", b"vllm:prompt_tokens_total",
+        b"vllm:generation_tokens_total", b"vllm:num_preemptions_total",
+        b"vllm:time_to_first_token_seconds_count", b"vllm:time_to_first_token_seconds_sum",
+    )
+)  # fmt: skip
+
+
+@pytest.fixture
+def checks(tmp_path):
+    """Examine a host; the checks by name."""
+
+    def look(**given):
+        settings = Settings(
+            **{"host": "node-1", "data_dir": tmp_path, "find_engines": False, "gpus": False, **given}
+        )
+        return {check.name: check for check in examine(settings)}
+
+    return look
+
+
+def only(found, prefix):
+    (check,) = [check for name, check in found.items() if name.startswith(prefix)]
+    return check
+
+
+def test_a_host_with_working_gpus(checks, make_driver):
+    make_driver(gpus=2)
+    found = checks(gpus=True, expected_gpus=2)
+    assert found["driver"].status is Status.OK
+    gpus = [check for name, check in found.items() if name.startswith("gpu:")]
+    assert len(gpus) == 4 and {check.status for check in gpus} == {Status.OK}
+    assert any("SM 61.0%, tensor 24.0%, DRAM 47.0% (source gpm" in check.sentence for check in gpus)
+
+
+def test_an_older_gpu_has_no_activity_and_that_is_said(checks, make_driver):
+    make_driver().without_gpm(0)
+    found = checks(gpus=True)
+    check = next(check for name, check in found.items() if name.endswith("activity"))
+    assert check.status is Status.WARN and "kernel-busy, which does not mean work" in check.sentence
+
+
+def test_counters_that_read_zero_under_load_are_suspected(checks, make_driver):
+    driver = make_driver()
+    for number in (2, 5, 10):
+        driver.metric(0, number).value = 0.0
+    check = next(check for name, check in checks(gpus=True).items() if name.endswith("activity"))
+    assert check.status is Status.WARN and "zero while kernels run (40%" in check.sentence
+
+
+def test_a_missing_gpu_is_told(checks, make_driver):
+    make_driver(gpus=2).lose(1)
+    found = checks(gpus=True, expected_gpus=2)
+    assert (
+        found["driver"].status is Status.FAIL and "1 GPUs answer, 2 are expected" in found["driver"].sentence
+    )
+
+
+def test_a_driver_that_hangs_is_told(checks, make_driver, monkeypatch):
+    monkeypatch.setattr(doctor, "_DRIVER_SECONDS", 0.2)
+    make_driver().wedge(None, "nvmlDeviceGetCount_v2")
+    found = checks(gpus=True)
+    assert found["driver"].status is Status.FAIL and "hangs" in found["driver"].sentence
+
+
+def test_a_gpu_that_hangs_is_told(checks, make_driver, monkeypatch):
+    monkeypatch.setattr(doctor, "_DRIVER_SECONDS", 0.5)
+    make_driver(gpus=2).wedge(1, "nvmlDeviceGetUtilizationRates")
+    statuses = [check.status for name, check in checks(gpus=True).items() if name.startswith("gpu:")]
+    assert statuses == [Status.OK, Status.OK, Status.FAIL]
+
+
+def test_a_host_without_a_driver_is_said_so_and_examined_to_the_end(tmp_path):
+    program = (
+        "from pathlib import Path; from collector.doctor import examine; from collector.settings import Settings\n"
+        f"for check in examine(Settings(data_dir=Path({str(tmp_path)!r}), find_engines=False)): print(check.name, check.status, check.sentence)"
+    )
+    environment = {key: text for key, text in os.environ.items() if key != "LD_LIBRARY_PATH"}
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
+    ).stdout
+    if "The driver answers" in told:
+        pytest.skip("this host has an NVIDIA driver")
+    assert "driver warn No GPU can be read" in told
+    assert "disk ok" in told
+
+
+def test_an_engine_with_everything(checks, web):
+    web.answer = lambda handler, _: handler.reply(
+        200,
+        b'{"version": "0.33.0"}' if handler.path == "/version" else VLLM + b"vllm:kv_cache_usage_perc 0.5\n",
+    )
+    check = only(checks(engines=(EngineTarget(url=web.url + "/metrics"),)), "engine ")
+    assert (check.status, check.hint) == (Status.OK, "")
+    assert "vLLM 0.33.0, replicas: 1" in check.sentence
+
+
+def test_a_renamed_series_is_named_with_its_likely_new_name(checks, web):
+    web.answer = VLLM + b"vllm:kv_cache_usage_percent 0.5\n"
+    check = only(checks(engines=(EngineTarget(url=web.url + "/metrics"),)), "engine ")
+    assert check.status is Status.WARN
+    assert (
+        "kv_usage_ratio is missing (vllm:kv_cache_usage_perc, renamed to vllm:kv_cache_usage_percent?)"
+        in check.hint
+    )
+
+
+@pytest.mark.parametrize(
+    ("page", "told"), [(b"<html></html>", "HTML"), (b"python_info 1\n", "no series of a known engine")]
+)
+def test_what_is_no_engine_is_told(checks, web, page, told):
+    web.answer = page
+    check = only(checks(engines=(EngineTarget(url=web.url + "/metrics"),)), "engine ")
+    assert check.status is Status.FAIL and told in check.sentence
+
+
+def test_no_engine_is_told(checks):
+    assert checks()["engines"].status is Status.WARN
+    assert only(checks(find_engines=True), "engine").sentence
+
+
+def test_the_services_clock_is_compared(checks, web):
+    found = checks(server=web.url, token="t")
+    assert (found["service"].status, found["clock"].status) == (Status.OK, Status.OK)
+
+
+def test_a_service_that_is_away_is_told(checks):
+    assert checks(server="http://127.0.0.1:1", token="t")["service"].status is Status.FAIL
+
+
+def test_a_disk_without_room_is_told(checks, monkeypatch):
+    class Usage:
+        free = 10 * 1024 * 1024
+
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: Usage)
+    assert checks()["disk"].status is Status.WARN
+
+
+def test_a_socket_path_that_is_too_long_is_told(checks, tmp_path):
+    assert checks(socket=tmp_path / ("x" * 120))["records socket"].status is Status.FAIL
