@@ -23,6 +23,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
+from slo.durations import MICROS_PER_DAY
 from slo.errors import ObjectiveError
 from telemetry.frame import Frame, Mask, Numbers
 from telemetry.identity import Vantage
@@ -30,6 +31,9 @@ from telemetry.requests import Status
 
 _SERVERS_FAULT: Final = (408, 429)
 """Statuses among HTTP 4xx that say the service was too slow or too full."""
+
+LONGEST_LIMIT_US: Final = MICROS_PER_DAY
+"""Times a token count, this still fits the integers that are compared."""
 
 OUTCOME_COLUMNS: Final = ("synthetic", "status", "http_status")
 """What `judged` reads."""
@@ -137,8 +141,9 @@ def waiting_us(in_flight: Frame) -> Numbers:
     return Numbers(np.where(silent, elapsed, 0), silent)
 
 
-def require_positive(**limits_us: int | None) -> None:
-    """Raise `ObjectiveError` naming the first limit that is zero or negative; None is no limit."""
+def require_limits(**limits_us: int | None) -> None:
+    """Raise `ObjectiveError` naming the first limit that is not in (0, 1 day]; None is no limit."""
     for name, limit_us in limits_us.items():
-        if limit_us is not None and limit_us <= 0:
-            raise ObjectiveError(name, "a limit must be longer than nothing", "write one such as 2s")
+        if limit_us is not None and not 0 < limit_us <= LONGEST_LIMIT_US:
+            cause = "a limit must be longer than nothing and at most a day"
+            raise ObjectiveError(name, cause, "write one such as 2s")

@@ -14,7 +14,7 @@ from slo.indicator import (
     RequestIndicator,
     ended_well,
     left_without_token,
-    require_positive,
+    require_limits,
     waiting_us,
 )
 from telemetry.frame import Frame, Mask
@@ -35,7 +35,7 @@ class Availability(RequestIndicator):
     columns: ClassVar[tuple[str, ...]] = (*OUTCOME_COLUMNS, "stream", "vantage", "ttft_us", "e2e_us")
 
     def __post_init__(self) -> None:
-        require_positive(patience=self.patience_us)
+        require_limits(patience=self.patience_us)
 
     def promise(self) -> str:
         """Return the promise in words."""

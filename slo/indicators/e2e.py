@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from slo.durations import written
-from slo.indicator import OUTCOME_COLUMNS, Promise, RequestIndicator, ended_well, require_positive, within
+from slo.indicator import OUTCOME_COLUMNS, Promise, RequestIndicator, ended_well, require_limits, within
 from telemetry.frame import Frame, Mask
 
 
@@ -23,7 +23,7 @@ class EndToEnd(RequestIndicator):
     columns: ClassVar[tuple[str, ...]] = (*OUTCOME_COLUMNS, "e2e_us")
 
     def __post_init__(self) -> None:
-        require_positive(limit=self.limit_us)
+        require_limits(limit=self.limit_us)
 
     def promise(self) -> str:
         """Return the promise in words."""

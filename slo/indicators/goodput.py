@@ -15,7 +15,7 @@ from typing import ClassVar, Final
 import numpy as np
 
 from slo.errors import ObjectiveError
-from slo.indicator import Promise, RequestIndicator
+from slo.indicator import Promise, RequestIndicator, require_limits
 from slo.indicators.e2e import EndToEnd
 from slo.indicators.tpot import Tpot
 from slo.indicators.ttft import Ttft
@@ -38,6 +38,7 @@ class Goodput(RequestIndicator):
     columns: ClassVar[tuple[str, ...]] = tuple(dict.fromkeys(Ttft.columns + Tpot.columns + EndToEnd.columns))
 
     def __post_init__(self) -> None:
+        require_limits(ttft=self.ttft_us, tpot=self.tpot_us, e2e=self.e2e_us)
         if not self._parts():
             raise ObjectiveError("indicator", "goodput without a limit", "give ttft, tpot or e2e")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from slo.durations import written
-from slo.indicator import OUTCOME_COLUMNS, Promise, RequestIndicator, ended_well, require_positive
+from slo.indicator import OUTCOME_COLUMNS, Promise, RequestIndicator, ended_well, require_limits
 from telemetry.frame import Frame
 from telemetry.requests import Status
 
@@ -28,7 +28,7 @@ class Tpot(RequestIndicator):
     columns: ClassVar[tuple[str, ...]] = (*OUTCOME_COLUMNS, "ttft_us", "e2e_us", "output_tokens")
 
     def __post_init__(self) -> None:
-        require_positive(limit=self.limit_us)
+        require_limits(limit=self.limit_us)
 
     def promise(self) -> str:
         """Return the promise in words."""

@@ -11,7 +11,7 @@ from slo.indicator import (
     Promise,
     RequestIndicator,
     left_without_token,
-    require_positive,
+    require_limits,
     waiting_us,
     within,
 )
@@ -32,7 +32,7 @@ class Ttft(RequestIndicator):
     columns: ClassVar[tuple[str, ...]] = (*OUTCOME_COLUMNS, "stream", "vantage", "ttft_us", "e2e_us")
 
     def __post_init__(self) -> None:
-        require_positive(limit=self.limit_us)
+        require_limits(limit=self.limit_us)
 
     def promise(self) -> str:
         """Return the promise in words."""

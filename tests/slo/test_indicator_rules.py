@@ -148,9 +148,10 @@ def test_no_requests_give_no_verdicts(requests_frame):
 
 
 @pytest.mark.parametrize("make", [Ttft, Tpot, EndToEnd, QueueTime, lambda us: Goodput(ttft_us=us)])
-def test_a_limit_of_nothing_is_refused(make):
-    with pytest.raises(ObjectiveError, match="longer than nothing"):
-        make(0)
+def test_a_limit_of_nothing_or_of_days_is_refused(make):
+    for limit_us in (0, -1, 2 * 86_400_000_000):
+        with pytest.raises(ObjectiveError, match="longer than nothing and at most a day"):
+            make(limit_us)
 
 
 def test_goodput_without_a_limit_is_refused():

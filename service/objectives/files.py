@@ -1,0 +1,86 @@
+"""Files of objectives: `read` the user's, or the `starter` set when there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from service.objectives.located import MAX_BYTES, Fields, documents
+from service.objectives.mistakes import Mistake, Notes, ObjectiveFileError, Place
+from service.objectives.openslo import objective
+from service.objectives.section import Section
+from slo.objective import Objective
+
+SUFFIXES = (".yaml", ".yml")
+_START = Place(1, 1)
+
+
+def read(path: Path) -> tuple[Objective, ...]:
+    """Return the objectives of a file, or of every YAML file in a folder, in order of name.
+
+    Raises `ObjectiveFileError` with every mistake of every file.
+    """
+    found: list[Objective] = []
+    mistakes: list[Mistake] = []
+    seen: dict[str, str] = {}
+    files = sorted(each for each in path.iterdir() if each.suffix in SUFFIXES) if path.is_dir() else [path]
+    for file in files:
+        notes = Notes(str(file))
+        found += _parsed(_text(file, notes), notes, seen)
+        mistakes += notes.mistakes
+    if mistakes:
+        raise ObjectiveFileError(mistakes)
+    return tuple(found)
+
+
+def parse(text: str, file: str) -> tuple[Objective, ...]:
+    """Return the objectives of a YAML text; `file` is the name its mistakes are told under.
+
+    Raises `ObjectiveFileError` with every mistake.
+    """
+    notes = Notes(file)
+    found = _parsed(text, notes, {})
+    if notes.mistakes:
+        raise ObjectiveFileError(notes.mistakes)
+    return tuple(found)
+
+
+def starter() -> tuple[Objective, ...]:
+    """Return the objectives in force until the user has chosen some; all are marked as guesses."""
+    name = "starter.yaml"
+    return parse(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"), name)
+
+
+def _text(file: Path, notes: Notes) -> str | None:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(MAX_BYTES + 1).decode("utf-8")
+    except OSError as error:
+        notes.wrong(_START, f"cannot be read: {error.strerror}", "check the path and its permissions")
+    except UnicodeDecodeError as error:
+        notes.wrong(_START, f"byte {error.start} is not UTF-8", "save the file as UTF-8")
+    return None
+
+
+def _parsed(text: str | None, notes: Notes, seen: dict[str, str]) -> Sequence[Objective]:
+    """Return the objectives of one text; `seen` has every name so far and the file it is from."""
+    if text is None:
+        return ()
+    values = documents(text, notes)
+    if not values and not notes.mistakes:
+        notes.wrong(_START, "the file holds no objective", "see docs/objectives.md for an example")
+    found = []
+    for value in values:
+        if not isinstance(value, Fields):
+            notes.wrong(value.place, "a document must be a mapping", "begin it with apiVersion: openslo/v1")
+            continue
+        made = objective(Section(value, "", notes, value.place))
+        if made is not None:
+            found.append(made)
+            if made.name in seen:
+                hint = f"it is also in {seen[made.name]}; give each its own name"
+                notes.wrong(value.place, f"two objectives are called {made.name}", hint)
+            seen[made.name] = notes.file
+    notes.mistakes.sort(key=lambda mistake: mistake.place)
+    return found
