@@ -12,6 +12,7 @@ from slo.evaluate import HOLDS, Judgement, Verdict
 from slo.objective import Objective
 from slo.pairs import Pair
 from telemetry.condition import Condition, Severity
+from telemetry.identity import OTHER_TENANT
 
 FirstBad = Callable[[Key, int], int | None]
 """Return the first bad fact of a group in the last so many microseconds: `Ring.first_bad_us`."""
@@ -79,8 +80,12 @@ def summary(verdict: Verdict, pair: Pair) -> str:
 
 
 def subject(objective: Objective, key: Key) -> str:
-    """Return what is judged: `TTFT of chat/acme`, or the objective's name without groups."""
-    return f"{objective.display_name} of {'/'.join(key)}" if key else objective.display_name
+    """Return what is judged: `TTFT of chat/acme`; groups past the cap are named as such."""
+    if not key:
+        return objective.display_name
+    if set(key) == {OTHER_TENANT}:
+        return f"{objective.display_name} of all groups past the cap together"
+    return f"{objective.display_name} of {'/'.join(key)}"
 
 
 def period(objective: Objective) -> str:

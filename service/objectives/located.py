@@ -91,6 +91,7 @@ class _Reader:
         self._left = MAX_VALUES
 
     def value(self, node: Node, depth: int) -> Value:
+        """Return a node's value; raises `_TooMuchError` past the bounds."""
         self._left -= 1
         if self._left < 0 or depth > MAX_DEPTH:
             raise _TooMuchError

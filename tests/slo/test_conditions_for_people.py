@@ -103,6 +103,14 @@ def test_an_objective_without_alerts_has_no_conditions(objective_of, ring):
     assert conditions(judge(quiet, ring.counts()), ring.first_bad_us) == []
 
 
+def test_groups_past_the_cap_are_named_as_such(ttft):
+    small = Ring(windows_us=ttft.windows_us, now_us=NOW * MINUTE, group_cap=1)
+    for tenant in ("acme", "globex", "initech"):
+        add(small, ("chat", tenant), age=(0, 60), good=0, bad=500)
+    page = judged(ttft, small)["__other__", Severity.PAGE]
+    assert page.annotations["summary"].startswith("TTFT of all groups past the cap together burns its 30-day")
+
+
 def test_late_facts_of_a_day_ago_raise_no_page(ttft, ring):
     add(ring, ("chat", "acme"), age=(0, 1_440), good=500, bad=0)
     add(ring, ("chat", "acme"), age=(1_380, 1_440), good=0, bad=500)

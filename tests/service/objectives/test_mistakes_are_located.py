@@ -104,7 +104,7 @@ def test_one_name_in_two_files_is_refused(tmp_path, chat):
         (b"hello", "must be a mapping"),
         (b"a: b: c", "not YAML"),
         (b"\x00", "not YAML"),
-        (b"[" * 5_000, "not YAML|nested deeper"),
+        (b"[" * 500, "nested deeper"),
         (b"&a [*a]", "nested deeper"),
         (b"a: &a [x,x,x,x,x,x,x,x,x,x]\n" + b"".join(
             b"%c: &%c [%s]\n" % (98 + n, 98 + n, b",".join([b"*%c" % (97 + n)] * 10)) for n in range(8)
