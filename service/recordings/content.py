@@ -82,8 +82,9 @@ def content(path: Path) -> RowFile | JsonFile | None:
                 names = next(csv.reader([first]), [])
                 return RowFile(path, tuple(name.strip() for name in names))
             value = _one_object(first)
-            if value is not None and file.readline(MAX_LINE).strip():
-                return RowFile(path, tuple(value))
+            if value is not None:
+                rest = file.readline(MAX_LINE)
+                return RowFile(path, tuple(value)) if rest.strip() else JsonFile(path, value)
     except _NotTextError:
         if _is_binary(path):
             return None

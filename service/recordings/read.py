@@ -95,6 +95,8 @@ def _files(path: Path) -> list[Path]:
 def _sort(path: Path, found: _Found, reading: Reading) -> None:
     """Read a file as what its content says it is; request rows wait for the model's name."""
     file = content(path)
+    if isinstance(file, JsonFile) and isinstance(file.value, dict) and are_requests(file.value):
+        file = RowFile(path, tuple(file.value))  # JSON lines of one line
     if isinstance(file, RowFile) and are_requests(file.names):
         found.request_files.append(file)
     elif isinstance(file, RowFile) and are_gpu_rows(file.names):

@@ -43,6 +43,10 @@ def test_jsonl_rows_keep_the_text_of_their_numbers(write):
     assert record.gap_max_us == 19_700
 
 
+def test_one_json_line_is_a_row(write):
+    assert len(read(write("r", '{"send_ts": 1786146446, "e2e_s": 1}\n')).requests) == 1
+
+
 def test_own_column_names_are_known(write):
     header = "request_id,tenant,replica,model,status,started_at_us,ended_at_us,e2e_us,queue_us"
     record = read(write("r", f"{header}\na,t,r0,m,aborted,1000,3000,2000,5\n")).requests[0]
