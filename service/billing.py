@@ -16,7 +16,7 @@ from cost.attribution import Window
 from cost.fleet import Gpu
 from cost.prices import PriceBook
 from service.costing import Facts as BilledFacts
-from service.costing import bill
+from service.costing import bill, seen_gpus
 from service.store.facts import Facts
 from service.store.fleet import ExpectedGpu
 from service.store.ledger import Interval
@@ -89,6 +89,16 @@ class Billing:
     def prices(self) -> PriceBook:
         """Return the price book that holds. One query."""
         return self._state.prices.book(self._rules.currency)
+
+    def hourly(self, gpu_samples: Frame) -> dict[str, int]:
+        """Return what each GPU of a frame costs an hour now, in nano-currency; unpriced ones left out."""
+        book, now_us = self.prices(), self._clock()
+        quotes = {gpu.uuid: book.quote(gpu.uuid, gpu.model) for gpu in seen_gpus(gpu_samples)}
+        return {
+            uuid: [s.nano_per_hour for s in quote.segments if s.from_us <= now_us][-1]
+            for uuid, quote in quotes.items()
+            if any(s.from_us <= now_us for s in quote.segments)
+        }
 
     def _start(self) -> int | None:
         """Return where the next interval starts; None before the first GPU was seen."""

@@ -39,7 +39,7 @@ class Tally:
 HELP: Final[Mapping[str, tuple[str, str]]] = {
     "batches": ("outcome", "Batches offered by agents, by what became of them."),
     "rows": ("table", "Rows accepted, by table."),
-    "unknown_columns": ("column", "Columns of newer agents that this service does not know and left out."),
+    "unknown_columns": ("", "Columns of newer agents that this service does not know and left out."),
     "job_failures": ("job", "Rounds of a background job that failed and were tried again."),
     "evaluations": ("", "Evaluations of all objectives and detectors."),
     "transitions": ("after", "Alert transitions, by the state they lead to."),

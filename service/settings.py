@@ -57,7 +57,7 @@ class Settings(BaseModel):
     objectives: tuple[Path, ...] = ()
     """OpenSLO files or folders; none = starter objectives, marked as guesses."""
     prices: Mapping[str, str] = Field(default_factory=dict)
-    """Price of a GPU-hour by GPU model, such as {"H100" = "2.95"}; `default` is for the rest."""
+    """Price of a GPU-hour by GPU model, such as {"H100" = "2.95"}."""
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
     receivers: tuple[ReceiverSettings, ...] = ()
     external_url: str | None = None

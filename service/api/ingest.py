@@ -69,5 +69,6 @@ def _too_large(size: int) -> str:
 
 def _count(service: Service, decoded: Decoded, outcome: str) -> None:
     service.tally.add("batches", outcome)
+    service.tally.add("unknown_columns", amount=decoded.ignored.columns)
     for name, table in decoded.tables.items():
         service.tally.add("rows", name, table.num_rows)

@@ -1,0 +1,303 @@
+"""Puts the service together: the one place that knows every part.
+
+Opening migrates both stores, takes up counts where they were left, and refuses by `StartError`
+what cannot work, naming the thing, the cause and what to do. Threads run only after `start`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+from alerts.delivery import Delivery
+from alerts.errors import AlertsError
+from alerts.pipeline import Context
+from alerts.state import AlertState
+from cost.prices import PriceError, parse
+from journal import Journal, JournalError, Limits
+from service.access import Caller
+from service.alerting import Alerting
+from service.billing import Billing, Rules
+from service.cell_store import CellStore
+from service.clock import now_us
+from service.counts import ObjectiveCounts, backfill
+from service.evaluator import Evaluator, Parts
+from service.finding_rows import FindingStore
+from service.fold import READER as FOLD
+from service.fold import Fold, early_noted
+from service.live import LiveWindow
+from service.objectives.chosen import Chosen, chosen
+from service.objectives.mistakes import ObjectiveFileError
+from service.own_metrics import OwnMetrics, Tally, journal_gauges
+from service.receiving import Receiving
+from service.seen import Seen
+from service.settings import Settings
+from service.store.errors import StoreError
+from service.store.facts import Facts
+from service.store.migrate import upgrade_facts, upgrade_state
+from service.store.state import State
+from service.store.tokens import Role
+from service.threads import Worker
+from service.writer import READER as STORE
+from service.writer import Writer
+from telemetry.columns import TABLES
+from telemetry.units import MICROS_PER_MINUTE, MICROS_PER_SECOND
+from telemetry.wire import BatchHeader
+
+FIRST_TOKEN_NAME: Final = "first-admin"  # noqa: S105 - a name, not a secret
+EVALUATION_LATE: Final = 6
+"""Evaluations missed before the service says that it cannot be believed."""
+
+
+class StartError(Exception):
+    """The service cannot start: what, why, and what to do."""
+
+
+@dataclass(slots=True)
+class Stores:
+    """Everything that is on disk."""
+
+    journal: Journal
+    facts: Facts
+    state: State
+
+    def close(self) -> None:
+        """Close all three; the journal last, since the others are fed from it."""
+        self.facts.close()
+        self.state.close()
+        self.journal.close()
+
+
+class Service:
+    """The parts of one running service, and what the HTTP edge asks of them."""
+
+    def __init__(self, settings: Settings, stores: Stores, objectives: Chosen, url: str) -> None:
+        self.settings, self.stores, self.objectives, self.url = settings, stores, objectives, url
+        self.journal, self.facts, self.state = stores.journal, stores.facts, stores.state
+        self.tally = Tally()
+        self.live = LiveWindow()
+        self.seen = Seen(self.state.fleet)
+        self.metrics = OwnMetrics(self.tally, self._gauges)
+        self.receiving = Receiving(self.state, external_url=url)
+        self.new_admin_token: str | None = None
+        self.listeners = 0
+        self.stopping = False
+        self.writer = Writer(
+            self.journal, self.facts, block_rows=settings.block_rows, block_seconds=settings.block_seconds
+        )
+        self.cells = CellStore(self.facts.cells, clock=now_us)
+        self.fold = self._new_fold()
+        self.billing = self._new_billing()
+        self.evaluator = self._new_evaluator()
+        self.delivery = self._new_delivery()
+        self._workers = self._new_workers()
+
+    @classmethod
+    def open(cls, settings: Settings, *, url: str, tell: Callable[[str], None]) -> Self:
+        """Open everything and bring it up to date; no thread runs yet. Raises `StartError`."""
+        try:
+            objectives = chosen(settings.objectives)
+            prices = [
+                parse(f"{model}={price}", source="settings") for model, price in settings.prices.items()
+            ]
+            stores = _opened(settings)
+        except (ObjectiveFileError, PriceError, StoreError, JournalError, OSError) as error:
+            raise StartError(f"the service does not start: {error}") from error
+        stores.state.prices.add(prices, settings.currency, now_us=now_us())
+        stores.state.objectives.replace(objectives.stored(), now_us=now_us())
+        service = cls(settings, stores, objectives, url)
+        try:
+            service.receiving.keep(settings.receivers, tell=tell)
+        except AlertsError as error:
+            stores.close()
+            raise StartError(f"the service does not start: {error}") from error
+        if not stores.state.tokens.listed():
+            service.new_admin_token = stores.state.tokens.create(
+                FIRST_TOKEN_NAME, Role.ADMIN, now_us=now_us()
+            )
+        return service
+
+    def start(self) -> None:
+        """Repair the block in flight, count what new objectives missed, and start every thread."""
+        self.writer.recover()
+        self._backfill()
+        for worker in self._workers:
+            worker.start()
+
+    def close(self) -> None:
+        """Stop every thread, write what is counted, and let go of the stores."""
+        self.stopping = True
+        for worker in self._workers:
+            worker.stop()
+        self.delivery.close()
+        if self.fold.ready:
+            self.fold.flush()
+        self.stores.close()
+
+    def identify(self, secret: str) -> Caller | None:
+        """Return who a token belongs to; None for one that is unknown or revoked. One query."""
+        token = self.state.tokens.find(secret)
+        return None if token is None else Caller(token.name, token.role)
+
+    def heard(self, agent: str, header: BatchHeader, at_us: int) -> None:
+        """Note that an agent was heard; the clock offset is what sealing and receipt say."""
+        self.seen.note(agent, header, at_us)
+
+    def newest_us(self) -> int | None:
+        """Return the event time of the newest fact of any kind; None before the first."""
+        newest = (self.live.newest_us(table.name) for table in TABLES)
+        return max((at for at in newest if at is not None), default=None)
+
+    def marks(self) -> list[str]:
+        """Return what every page must wear: that facts are simulated, that objectives are guesses."""
+        marks = []
+        if self.seen.simulated:
+            marks.append("SIMULATED: these facts come from a simulated fleet")
+        if any(objective.guess for objective in self.objectives.objectives):
+            marks.append("objectives are guesses until you write your own")
+        return marks
+
+    def complaints(self) -> list[str]:
+        """Return why judgement cannot be relied on now; empty when everything moves."""
+        reasons = [f"thread {worker.name} does not run" for worker in self._workers if not worker.alive]
+        late_us = int(EVALUATION_LATE * self.settings.evaluation_seconds * MICROS_PER_SECOND)
+        age_us = now_us() - self.evaluator.latest.at_us
+        if age_us > late_us:
+            reasons.append(f"the last evaluation is {age_us // MICROS_PER_SECOND} s old")
+        if not self.fold.ready:
+            reasons.append("still counting what was in the journal at start")
+        return reasons
+
+    def _new_fold(self) -> Fold:
+        at_us = now_us()
+        early = early_noted(self.journal)
+        counts = []
+        for objective in self.objectives.objectives:
+            counting = ObjectiveCounts(objective, now_us=at_us, group_cap=self.settings.group_cap)
+            from_bucket = (at_us - objective.period_us) // MICROS_PER_MINUTE
+            loaded = self.cells.read(objective.version, MICROS_PER_MINUTE, from_bucket)
+            counting.load(loaded, early.get(objective.version, {}))
+            counts.append(counting)
+        return Fold(
+            self.journal,
+            self.live,
+            counts,
+            cells=self.cells,
+            tally=self.tally,
+            clock=now_us,
+            vantages=self.settings.vantages,
+        )
+
+    def _backfill(self) -> None:
+        """Count stored rows into objectives that were not counted before; the journal follows."""
+        counted = self.state.notes.get("counted_versions") or ""
+        known = set(counted.split())
+        new = [c for c in self.fold.counts if c.objective.version not in known]
+        upto_us = now_us()
+        for counting in new:
+            backfill(
+                counting,
+                lambda start, end: self.facts.frame("requests", from_us=start, to_us=end),
+                max(upto_us - counting.objective.period_us, self._first_request_us(upto_us)),
+                upto_us,
+            )
+        versions = sorted(known | {c.objective.version for c in new})
+        self.state.notes.set({"counted_versions": " ".join(versions)})
+
+    def _first_request_us(self, otherwise_us: int) -> int:
+        span = self.facts.span("requests")
+        return otherwise_us if span is None else span[0]
+
+    def _new_billing(self) -> Billing:
+        rules = Rules(
+            interval_us=self.settings.ledger_interval_seconds * MICROS_PER_SECOND,
+            lag_us=self.settings.ledger_lag_seconds * MICROS_PER_SECOND,
+            currency=self.settings.currency,
+        )
+        return Billing(
+            self.facts,
+            self.state,
+            rules,
+            objectives=self.objectives.objectives,
+            watermarks=self.live.watermarks,
+            clock=now_us,
+        )
+
+    def _new_evaluator(self) -> Evaluator:
+        parts = Parts(
+            fold=self.fold,
+            live=self.live,
+            alerting=Alerting(self.state.alerts),
+            findings=FindingStore(self.state.findings, self.facts.evidence, now_us),
+            routes=self.receiving.routes,
+            prices=self.billing.hourly,
+            tally=self.tally,
+            currency=self.settings.currency,
+            clock=now_us,
+        )
+        return Evaluator(parts)
+
+    def _new_delivery(self) -> Delivery:
+        worker = f"{os.getpid()}-{secrets.token_hex(4)}"
+        return Delivery(
+            self.state.notifications,
+            self.receiving,
+            worker=worker,
+            clock=now_us,
+            context=self._context,
+        )
+
+    def _context(self) -> Context:
+        firing = {
+            alert.incident: dict(alert.labels) | {"alertname": alert.name, "severity": alert.severity.value}
+            for alert in self.evaluator.latest.alerts
+            if alert.state is AlertState.FIRING and alert.incident
+        }
+        return Context(silences=tuple(self.state.silences.standing(now_us())), firing=firing)
+
+    def _new_workers(self) -> list[Worker]:
+        every = self.settings.evaluation_seconds
+        steps: tuple[tuple[str, Callable[[], bool], float], ...] = (
+            ("fold", self.fold.step, 0.2),
+            ("store", self.writer.step, 0.2),
+            ("evaluator", self.evaluator.step, every),
+            ("billing", self.billing.step, 1.0),
+            ("delivery", self._deliver, 0.5),
+            ("seen", self.seen.step, 5.0),
+        )
+        return [Worker(name, step, every_seconds=pause, tally=self.tally) for name, step, pause in steps]
+
+    def _deliver(self) -> bool:
+        self.delivery.run_once()
+        return False
+
+    def _gauges(self) -> Mapping[str, float | None]:
+        newest, at_us, latest = self.newest_us(), now_us(), self.evaluator.latest
+        return {
+            **journal_gauges(self.journal.stats()),
+            "evaluation_age_seconds": (at_us - latest.at_us) / MICROS_PER_SECOND,
+            "evaluation_seconds": latest.took_us / MICROS_PER_SECOND,
+            "newest_fact_age_seconds": None if newest is None else (at_us - newest) / MICROS_PER_SECOND,
+            "live_dropped_rows": self.live.dropped_rows,
+        }
+
+
+def _opened(settings: Settings) -> Stores:
+    """Open the three stores of a data directory, migrated. TMPDIR lies in it."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    scratch = settings.data_dir / "tmp"
+    scratch.mkdir(exist_ok=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(scratch.resolve())
+    limits = Limits(max_bytes=settings.journal_bytes, ballast_bytes=settings.ballast_bytes)
+    journal = Journal.open(settings.data_dir / "journal.db", limits, readers=(STORE, FOLD))
+    try:
+        upgrade_state(settings.state_address)
+        upgrade_facts(settings.facts_address)
+        return Stores(journal, Facts.open(settings.facts_address), State.open(settings.state_address))
+    except BaseException:
+        journal.close()
+        raise
