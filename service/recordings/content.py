@@ -75,13 +75,13 @@ def content(path: Path) -> RowFile | JsonFile | None:
     """
     try:
         with _opened(path) as file:
-            first = _line(path, file, 1)
+            first = file.readline(MAX_LINE + 1)
             if not first.strip():
                 return None
             if first.lstrip()[0] not in _JSON_MARKS:
-                names = next(csv.reader([first]), [])
+                names = next(csv.reader([_bounded(path, first, 1)]), [])
                 return RowFile(path, tuple(name.strip() for name in names))
-            value = _one_object(first)
+            value = _one_object(first)  # None also for a longer line: then it is one JSON value
             if value is not None:
                 rest = file.readline(MAX_LINE)
                 return RowFile(path, tuple(value)) if rest.strip() else JsonFile(path, value)
@@ -132,11 +132,13 @@ def _loaded(text: str) -> Value:
 
 
 def _rows(path: Path, file: TextIOWrapper) -> Iterator[Row | RecordingError]:
-    first = _line(path, file, 1)
+    first = file.readline(MAX_LINE + 1)
     if first.lstrip()[:1] == "[":
         value = _loaded(first + file.read(MAX_JSON))
         yield from (_object(path, number, each) for number, each in enumerate(value, 1))
-    elif first.lstrip()[:1] == "{":
+        return
+    first = _bounded(path, first, 1)
+    if first.lstrip()[:1] == "{":
         yield from _json_rows(path, file, first)
     else:
         yield from _csv_rows(path, file, first)
@@ -180,13 +182,12 @@ def _object(path: Path, number: int, value: Value) -> Row | RecordingError:
 
 
 def _lines(path: Path, file: TextIOWrapper, number: int) -> Iterator[str]:
-    while line := _line(path, file, number):
-        yield line
+    while line := file.readline(MAX_LINE + 1):
+        yield _bounded(path, line, number)
         number += 1
 
 
-def _line(path: Path, file: TextIOWrapper, number: int) -> str:
-    line = file.readline(MAX_LINE + 1)
+def _bounded(path: Path, line: str, number: int) -> str:
     if len(line) > MAX_LINE:
         raise RecordingError(
             Place(str(path), number), f"a line of more than {MAX_LINE:,} characters", "is it a row file?"

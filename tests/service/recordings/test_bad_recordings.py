@@ -102,6 +102,14 @@ def test_line_past_the_bound_is_refused(write, requests_csv, monkeypatch):
     assert "a line of more than 1,000 characters" in error_of(write("r.csv.gz", requests_csv(row)))
 
 
+def test_one_long_json_line_is_not_a_long_row(write, requests_csv, monkeypatch):
+    monkeypatch.setattr(content, "MAX_LINE", 1_000)
+    points = [[at, "1"] for at in range(5, 500)]
+    result = [{"metric": {"__name__": "vllm:num_requests_running", "instance": "h:1"}, "values": points}]
+    text = json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}})
+    assert len(read(write("p.json", text)).engine_samples) == 495
+
+
 def test_json_past_the_bound_is_refused(write, monkeypatch):
     monkeypatch.setattr(content, "MAX_JSON", 1_000)
     assert "more than 1,000 characters" in error_of(write("p.gz", '{\n"a": "' + "x" * 5_000 + '"}'))
