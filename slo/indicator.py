@@ -135,9 +135,13 @@ def left_without_token(requests: Frame) -> Mask:
 
 
 def waiting_us(in_flight: Frame) -> Numbers:
-    """Return how long each unended request has gone without a first token; invalid once it came."""
+    """Return how long each unended stream has gone without a first token; invalid once it came.
+
+    A request whose answer comes whole has no first token that could be late.
+    """
     elapsed = in_flight.numbers("at_us").values - in_flight.numbers("started_at_us").values
-    silent = ~in_flight.numbers("ttft_us").valid
+    streamed = in_flight.numbers("stream").values != 0
+    silent = streamed & ~in_flight.numbers("ttft_us").valid
     return Numbers(np.where(silent, elapsed, 0), silent)
 
 

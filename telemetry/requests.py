@@ -127,6 +127,9 @@ class InFlightRequest:
     started_at_us: int
     ttft_us: int | None = None
     output_tokens: int | None = None
+    max_output_tokens: int | None = None
+    stream: bool = True
+    """False = the answer comes whole, so no first token can be late."""
     tenant: str = UNKNOWN_TENANT
     model: str
     pool: str | None = None

@@ -182,6 +182,8 @@ class Exchange:
             started_at_us=self.started_at_us,
             ttft_us=self._since(self.meter.first_content_us),
             output_tokens=counted,
+            max_output_tokens=self.asked.max_output_tokens,
+            stream=self.asked.stream if self.streamed is None else self.streamed,
             tenant=self.caller.tenant,
             model=self._model(),
             pool=self.settings.pool,
