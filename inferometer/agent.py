@@ -1,0 +1,39 @@
+"""`inferometer agent`: reads GPUs, engines and requests on one host and ships them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inferometer.saying import telling
+
+
+def agent(
+    server: Annotated[str | None, typer.Option(help="URL of `inferometer up`; without it, measure and export only.")] = None,
+    token: Annotated[str | None, typer.Option(help="From `inferometer token create NAME --role agent`; better INFEROMETER_AGENT_TOKEN_FILE.")] = None,
+    engine: Annotated[list[str] | None, typer.Option(help="URL of an engine on this host; repeat for more.", show_default="looks on the usual local ports")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where unsent batches wait.", show_default="inferometer-agent")] = None,
+    listen: Annotated[str | None, typer.Option(help="host:port of its own /metrics.", show_default="127.0.0.1:9477")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings file (TOML): engines with pool and GPUs, and the rest.")] = None,
+) -> None:
+    """Read this host once a second and ship what was read; what cannot be shipped waits on disk.
+
+    Needs no root and no DCGM. `inferometer doctor` says what can be read here.
+    """
+    from collector.agent import run
+    from collector.settings import SettingsError, load
+
+    overrides: dict[str, object] = {
+        "server": server,
+        "token": token,
+        "engines": [{"url": url} for url in engine] if engine else None,
+        "data_dir": data_dir,
+        "listen": listen,
+    }
+    with telling(SettingsError):
+        settings = load(config, os.environ, overrides)
+    sys.exit(run(settings))
