@@ -22,7 +22,11 @@ LOOK_AGAIN_US: Final = 30 * MICROS_PER_SECOND
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What stands while notifications are sent; `firing` maps incidents to their labels."""
+    """What stands while notifications are sent.
+
+    `firing` maps incidents to their labels (alertname and severity among them), as they are in
+    the rows: after a start, before anything is judged, it already holds what fired before.
+    """
 
     silences: tuple[Silence, ...] = ()
     inhibit_rules: tuple[InhibitRule, ...] = ()
@@ -51,25 +55,29 @@ def unannounced(alert: NotifiedAlert, claim: Claim, context: Context, now_us: in
 
 def inhibited(alert: NotifiedAlert, claim: Claim, context: Context, now_us: int) -> Reason | None:
     """Hold back a firing alert while another alert explains it."""
-    del claim
     if alert.ends_at_us is not None:
         return None
     others = (labels for incident, labels in context.firing.items() if incident != alert.incident)
     cause = inhibited_by(context.inhibit_rules, others, alert.labels)
     if cause is None:
         return None
-    over = alert.incident not in context.firing
+    over = _over(alert, claim, context, now_us)
     return _held("inhibited", f"explained by {cause.get('alertname', '?')}", over=over, now_us=now_us)
 
 
 def silenced(alert: NotifiedAlert, claim: Claim, context: Context, now_us: int) -> Reason | None:
     """Hold back a firing alert while a silence covers it."""
-    del claim
     silence = silenced_by(context.silences, alert.labels, now_us)
     if silence is None or alert.ends_at_us is not None:
         return None
     text = f"silence {silence.id} by {silence.created_by}: {silence.comment or 'no comment'}"
-    return _held("silenced", text, over=alert.incident not in context.firing, now_us=now_us)
+    return _held("silenced", text, over=_over(alert, claim, context, now_us), now_us=now_us)
+
+
+def _over(alert: NotifiedAlert, claim: Claim, context: Context, now_us: int) -> bool:
+    """Tell whether an incident has ended. A fresh decision may be newer than the context."""
+    fresh = now_us - claim.notification.created_at_us < LOOK_AGAIN_US
+    return alert.incident not in context.firing and not fresh
 
 
 def _held(stage: str, why: str, *, over: bool, now_us: int) -> Reason:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from alerts.errors import ConfigurationError
@@ -44,8 +46,14 @@ def test_a_silence_that_has_ended_holds_nothing_back(claim):
 
 
 def test_an_incident_that_ended_under_its_silence_is_never_told(claim):
-    reason = suppressed(claim(), Context(firing={}, silences=(SILENCE,)), 50)
+    lasting = replace(SILENCE, ends_at_us=10 * LOOK_AGAIN_US)
+    reason = suppressed(claim(), Context(firing={}, silences=(lasting,)), LOOK_AGAIN_US)
     assert reason.until_us is None and "over while held back" in reason.text
+
+
+def test_a_decision_newer_than_the_context_is_not_taken_for_over(claim):
+    reason = suppressed(claim(), Context(firing={}, silences=(SILENCE,)), 50)
+    assert reason.until_us == 50 + LOOK_AGAIN_US
 
 
 def test_a_resolve_whose_firing_was_not_told_is_not_told(claim):
