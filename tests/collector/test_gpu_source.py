@@ -59,7 +59,8 @@ def test_a_healthy_gpu_fills_its_columns(make_driver, session):
     assert (sample.event_reasons, sample.recovery_action) == (0x4, 0)
     assert (sample.ecc_corrected_total, sample.ecc_uncorrected_total) == (0, 0)
     assert (sample.remap_pending, sample.remap_failed, sample.remapped_rows_corrected) == (False, False, 0)
-    assert (sample.throttle_power_us_total, sample.throttle_hardware_us_total) == (2_000_000, 0)
+    assert (sample.throttle_power_us_total, sample.throttle_thermal_us_total) == (2_000_000, 0)
+    assert sample.throttle_hardware_us_total == 0
     assert (sample.pcie_generation, sample.pcie_width, sample.pcie_width_max) == (5, 16, 16)
     assert sample.pcie_replays_total == 0
 

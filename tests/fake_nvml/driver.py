@@ -24,10 +24,9 @@ DOUBLE, UNSIGNED, LONG = 0, 1, 3
 NOT_SUPPORTED, DRIVER_NOT_LOADED = 3, 9
 GIB = 1 << 30
 FIELDS = {  # id -> (scope, kind, value): what an H100 of a recent driver answers
-    3: (0, LONG, 0), 4: (0, LONG, 0), 74: (0, LONG, 2_000_000_000), 82: (0, UNSIGNED, 52),
+    3: (0, LONG, 0), 4: (0, LONG, 0), 74: (0, LONG, 2_000_000_000), 75: (0, LONG, 0), 82: (0, UNSIGNED, 52),
     83: (0, LONG, 5_000_000), 94: (0, UNSIGNED, 0), 142: (0, UNSIGNED, 0), 143: (0, UNSIGNED, 0),
-    144: (0, UNSIGNED, 0), 145: (0, UNSIGNED, 0), 185: (0, UNSIGNED, 310_000), 197: (0, LONG, 4_000),
-    198: (0, LONG, 6_000), 230: (0, UNSIGNED, 0), 269: (0, LONG, 0), 270: (0, LONG, 0), 271: (0, LONG, 0),
+    144: (0, UNSIGNED, 0), 145: (0, UNSIGNED, 0), 185: (0, UNSIGNED, 310_000), 230: (0, UNSIGNED, 0), 270: (0, LONG, 0), 271: (0, LONG, 0),
 }  # fmt: skip
 METRICS = {2: 61.0, 3: 33.0, 5: 24.0, 10: 47.0, 248: 1_000.0, 249: 400.0, 250: 100.0}
 
@@ -172,7 +171,7 @@ class Driver:
 
     def reset_counters(self, gpu: int) -> None:
         """A driver reload: every counter begins again at zero."""
-        for number in (3, 4, 74, 83, 94, 197, 198, 269, 270, 271):
+        for number in (3, 4, 74, 75, 83, 94, 270, 271):
             self.field(gpu, number).value.whole = 0
         for number in (248, 249, 250):
             self.metric(gpu, number).value = 0.0
@@ -180,7 +179,7 @@ class Driver:
     def without_gpm(self, gpu: int) -> None:
         """An Ampere: no performance monitoring, and none of the newer field values."""
         self.state.gpus[gpu].gpm_supported = 0
-        for number in (185, 197, 198, 230, 269, 270, 271):
+        for number in (185, 230, 270, 271):
             self.field(gpu, number).result = NOT_SUPPORTED
 
 
