@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import RowMapping, select
 
 from alerts.notification import Notification
 from alerts.state import Alert, AlertState, Transition
@@ -64,7 +64,7 @@ def _row(record: Alert | Transition) -> dict[str, Any]:
     return fields
 
 
-def _words(row: Mapping[str, Any]) -> dict[str, Any]:
+def _words(row: RowMapping) -> dict[str, Any]:
     return {
         **row,
         "labels": json.loads(row["labels"]),
@@ -73,7 +73,7 @@ def _words(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _transition(row: Mapping[str, Any]) -> Transition:
+def _transition(row: RowMapping) -> Transition:
     fields = _words(row)
     del fields["position"]
     return Transition(

@@ -132,7 +132,12 @@ class Warehouse:
         """Lend the driver's client of one connection; its errors become ours."""
         try:
             with engine.connect() as connection:
-                yield connection.connection.driver_connection.client  # type: ignore[union-attr]
+                try:
+                    yield connection.connection.driver_connection.client  # type: ignore[union-attr]
+                except BaseException:
+                    # chDB puts what a failed query had already written before the next answer.
+                    connection.invalidate()
+                    raise
         except PoolTimeoutError:
             raise StoreBusy(f"{operation}: every connection to {self.place} is in use; try again") from None
         except (ClickHouseError, StreamFailureError, DBAPIError) as error:

@@ -10,11 +10,11 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.store.arrow import to_frame
+from service.ingest.frames import frame as framed
+from service.store.arrow import as_stored
 from service.store.cells import CellRows
 from service.store.clickhouse import ReadLimits, Warehouse
 from service.store.errors import StoreRefused, StoreUnsafe
@@ -121,14 +121,14 @@ class Facts:
         time = spec.time_column
         chosen = f" AND ({where})" if where else ""
         rows = self._warehouse.query(
-            f"SELECT {', '.join(names)} FROM {table} WHERE {time} >= {{from_us:Int64}} "  # noqa: S608 - our words
+            f"SELECT {', '.join(names)} FROM {table} WHERE {time} >= {{from_us:Int64}} "
             f"AND {time} < {{to_us:Int64}} AND dataset = {{dataset:String}}{chosen} "
             f"ORDER BY {time}, agent, boot, seq LIMIT {MAX_FRAME_ROWS + 1}",
             {**(params or {}), "from_us": from_us, "to_us": to_us, "dataset": dataset},
         )
         if rows.num_rows > MAX_FRAME_ROWS:
             raise StoreRefused(f"read {table}: more than {MAX_FRAME_ROWS:,} rows; ask for a shorter range")
-        return to_frame(table, rows)
+        return framed(table, as_stored(table, rows))
 
     def frames(
         self, table: str, *, from_us: int, to_us: int, step_us: int = MICROS_PER_HOUR, dataset: str = ""
@@ -143,7 +143,7 @@ class Facts:
         """Return the event times of the first and last row, UTC microseconds; None = no rows."""
         time = TABLE[table].time_column
         found = self._warehouse.query(
-            f"SELECT min({time}) AS low, max({time}) AS high, count() AS rows FROM {table} "  # noqa: S608 - our words
+            f"SELECT min({time}) AS low, max({time}) AS high, count() AS rows FROM {table} "
             "WHERE dataset = {dataset:String}",
             {"dataset": dataset},
         ).to_pylist()[0]
@@ -155,7 +155,8 @@ class Facts:
             raise StoreRefused("delete dataset: the live facts have no name and are never deleted")
         for table in FACT_TABLES:
             self._warehouse.command(
-                f"ALTER TABLE {table.name} DELETE WHERE dataset = {{dataset:String}} SETTINGS mutations_sync = 2",
+                f"ALTER TABLE {table.name} DELETE WHERE dataset = {{dataset:String}} "
+                "SETTINGS mutations_sync = 2",
                 {"dataset": dataset},
             )
 
@@ -178,5 +179,6 @@ def check_settings(warehouse: Warehouse) -> None:
             if actual.get(name) != wanted:
                 raise StoreUnsafe(
                     f"open {warehouse.place}: {table.name} has {name} = {actual.get(name, 'the default')}, "
-                    f"which loses acknowledged facts; ALTER TABLE {table.name} MODIFY SETTING {name} = {wanted}"
+                    "which loses acknowledged facts; "
+                    f"ALTER TABLE {table.name} MODIFY SETTING {name} = {wanted}"
                 )

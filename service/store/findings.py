@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import RowMapping, select
 
 from service.store.database import Database, upsert
 from service.store.schema import findings
@@ -88,7 +88,7 @@ def _row(finding: StoredFinding) -> dict[str, Any]:
     }
 
 
-def _finding(row: Mapping[str, Any]) -> StoredFinding:
+def _finding(row: RowMapping) -> StoredFinding:
     fields = dict(row)
     return StoredFinding(
         klass=fields.pop("class"),

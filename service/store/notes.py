@@ -48,7 +48,8 @@ class Notes:
         """Keep a note unless there is one; return what holds."""
         with self._database.writing() as connection:
             insert_once(connection, meta, {"key": key, "value": value})
-            return connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar_one()
+            held = select(meta.c.value).where(meta.c.key == key)
+            return str(connection.execute(held).scalar_one())
 
 
 class Audit:

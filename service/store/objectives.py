@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 
 from service.store.database import Database
 from service.store.schema import objectives
@@ -51,8 +52,8 @@ class Objectives:
                 update(objectives).where(objectives.c.position.in_(ended)).values(valid_to_us=now_us)
             )
             for each in wanted.values():
-                row = {**asdict(each), "valid_from_us": now_us, "valid_to_us": None}
-                connection.execute(objectives.insert(), row)
+                fresh = {**asdict(each), "valid_from_us": now_us, "valid_to_us": None}
+                connection.execute(objectives.insert(), fresh)
 
     def current(self) -> list[StoredObjective]:
         """Return the versions that hold now, by name."""
@@ -62,7 +63,7 @@ class Objectives:
         """Return every version there ever was, by name, oldest first."""
         return self._listed(select(objectives))
 
-    def _listed(self, statement: object) -> list[StoredObjective]:
+    def _listed(self, statement: Select[Any]) -> list[StoredObjective]:
         ordered = statement.order_by(objectives.c.name, objectives.c.position)
         with self._database.reading() as connection:
             rows = connection.execute(ordered).mappings().all()

@@ -158,7 +158,10 @@ COUNT_CELLS: Final = FactTable(
         ("written_at_us", Kind.INT),
         ("dataset", Kind.TEXT),
     ),
-    partition=f"bucket_width_us, if(bucket_width_us < 3600000000, {_day('bucket_us')}, {_month('bucket_us')}), dataset",
+    partition=(
+        "bucket_width_us, "
+        f"if(bucket_width_us < 3600000000, {_day('bucket_us')}, {_month('bucket_us')}), dataset"
+    ),
     order="bucket_width_us, bucket_us, objective_version, group_key, dataset",
     kept_from_us="written_at_us",
     keep_days="if(bucket_width_us < 3600000000, 35, 400)",

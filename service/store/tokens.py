@@ -6,9 +6,9 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import Row, and_, select, update
 
 from service.store.database import Database
 from service.store.schema import tokens
@@ -73,7 +73,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _token(row: object) -> Token:
+def _token(row: Row[Any]) -> Token:
     return Token(
         name=row.name,
         role=Role(row.role),

@@ -59,7 +59,8 @@ TTL if(dataset = ''
     "in_flight": """
   `request_id` String, `at_us` Int64 CODEC(Delta(8), ZSTD(1)),
   `started_at_us` Int64 CODEC(Delta(8), ZSTD(1)), `ttft_us` Nullable(Int64),
-  `output_tokens` Nullable(Int64), `tenant` LowCardinality(String), `model` LowCardinality(String),
+  `output_tokens` Nullable(Int64), `max_output_tokens` Nullable(Int64), `stream` Bool,
+  `tenant` LowCardinality(String), `model` LowCardinality(String),
   `pool` LowCardinality(Nullable(String)), `replica` LowCardinality(Nullable(String)),
   `route` LowCardinality(Nullable(String)), `vantage` LowCardinality(String), `synthetic` Bool,
   `agent` LowCardinality(String), `boot` LowCardinality(String), `seq` Int64, `block` Int64,
