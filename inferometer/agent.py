@@ -4,21 +4,46 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from inferometer.saying import telling
+from telemetry.source import Source
 
 
 def agent(
-    server: Annotated[str | None, typer.Option(help="URL of `inferometer up`; without it, measure and export only.")] = None,
-    token: Annotated[str | None, typer.Option(help="From `inferometer token create NAME --role agent`; better INFEROMETER_AGENT_TOKEN_FILE.")] = None,
-    engine: Annotated[list[str] | None, typer.Option(help="URL of an engine on this host; repeat for more.", show_default="looks on the usual local ports")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where unsent batches wait.", show_default="inferometer-agent")] = None,
-    listen: Annotated[str | None, typer.Option(help="host:port of its own /metrics.", show_default="127.0.0.1:9477")] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings file (TOML): engines with pool and GPUs, and the rest.")] = None,
+    server: Annotated[
+        str | None, typer.Option(help="URL of `inferometer up`; without it, measure and export only.")
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            help="From `inferometer token create NAME --role agent`; better INFEROMETER_AGENT_TOKEN_FILE."
+        ),
+    ] = None,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="URL of an engine on this host; repeat for more.",
+            show_default="looks on the usual local ports",
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where unsent batches wait.", show_default="inferometer-agent")
+    ] = None,
+    listen: Annotated[
+        str | None, typer.Option(help="host:port of its own /metrics.", show_default="127.0.0.1:9477")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file (TOML): engines with pool and GPUs, and the rest.")
+    ] = None,
+    simulated_gpus: Annotated[
+        str | None,
+        typer.Option(help='Read GPUs from `inferometer simulate` at this URL; set origin = "simulated".'),
+    ] = None,
 ) -> None:
     """Read this host once a second and ship what was read; what cannot be shipped waits on disk.
 
@@ -36,4 +61,14 @@ def agent(
     }
     with telling(SettingsError):
         settings = load(config, os.environ, overrides)
-    sys.exit(run(settings))
+    sys.exit(run(settings, sources=_simulated(simulated_gpus)))
+
+
+def _simulated(url: str | None) -> Sequence[Source]:
+    if url is None:
+        return ()
+    from simulator.errors import SimulatorError
+    from simulator.source import gpu_sources
+
+    with telling(SimulatorError):
+        return gpu_sources(url)

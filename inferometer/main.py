@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from inferometer import agent, alert, cost, demo, doctor, importing, proxy, slo, token, up
+from inferometer import agent, alert, cost, demo, doctor, importing, proxy, simulate, slo, token, up
 from inferometer.saying import Failure, say_error
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("agent")(agent.agent)
 app.command("proxy")(proxy.proxy)
 app.command("doctor")(doctor.doctor)
 app.command("import")(importing.import_)
+app.command("simulate")(simulate.simulate)
 app.add_typer(slo.app, name="slo")
 app.add_typer(cost.app, name="cost")
 app.add_typer(alert.app, name="alert")

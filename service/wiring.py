@@ -92,6 +92,7 @@ class Service:
         self.cells = CellStore(self.facts.cells, clock=now_us)
         self.fold = self._new_fold()
         self.billing = self._new_billing()
+        self.alerting = Alerting(self.state.alerts)
         self.evaluator = self._new_evaluator()
         self.delivery = self._new_delivery()
         self._workers = self._new_workers()
@@ -231,7 +232,7 @@ class Service:
         parts = Parts(
             fold=self.fold,
             live=self.live,
-            alerting=Alerting(self.state.alerts),
+            alerting=self.alerting,
             findings=FindingStore(self.state.findings, self.facts.evidence, now_us),
             routes=self.receiving.routes,
             prices=self.billing.hourly,
@@ -254,7 +255,7 @@ class Service:
     def _context(self) -> Context:
         firing = {
             alert.incident: dict(alert.labels) | {"alertname": alert.name, "severity": alert.severity.value}
-            for alert in self.evaluator.latest.alerts
+            for alert in self.alerting.standing
             if alert.state is AlertState.FIRING and alert.incident
         }
         return Context(silences=tuple(self.state.silences.standing(now_us())), firing=firing)
