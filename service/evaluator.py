@@ -18,10 +18,12 @@ from anomalies.detect import Detection, detect, track
 from anomalies.detector import registry
 from anomalies.finding import Finding, as_condition, idle_cost_nano
 from anomalies.frame import ReplicaFrame, build
+from anomalies.states import Life
 from service.alerting import Alerting
 from service.fold import Fold
 from service.live import LiveWindow
 from service.own_metrics import Tally
+from service.replica_states import ReplicaStates
 from slo.conditions import conditions
 from slo.evaluate import Judgement
 from telemetry.condition import Condition, Holds
@@ -62,6 +64,8 @@ class Evaluation:
     ready: bool = False
     judgements: tuple[Judgement, ...] = ()
     frame: ReplicaFrame | None = None
+    states: Mapping[str, Life] = field(default_factory=dict)
+    """Every replica's state."""
     findings: tuple[KnownFinding, ...] = ()
     """Findings that are open."""
     alerts: tuple[Alert, ...] = ()
@@ -76,6 +80,7 @@ class Parts:
     live: LiveWindow
     alerting: Alerting
     findings: FindingRows
+    states: ReplicaStates
     routes: Callable[[], Sequence[Route]]
     prices: Callable[[Frame], Mapping[str, int]]
     """Nano-currency per hour of each GPU seen in a frame of GPU samples."""
@@ -101,9 +106,10 @@ class Evaluator:
             self.latest = replace(self.latest, at_us=now_us, ready=False)
             return False
         judgements, judged = self._objectives(now_us)
-        frame, gpu_samples = self._frame(now_us)
+        frame, engine_samples, gpu_samples = self._frame(now_us)
         detection = detect(frame)
         changed, found = self._findings(detection, parts.prices(gpu_samples), now_us)
+        states = parts.states.step(engine_samples, self._stalled(), now_us)
         round_ = parts.alerting.round([*judged, *found], parts.routes(), now_us)
         if changed:
             parts.findings.save_findings(changed, now_us)
@@ -117,6 +123,7 @@ class Evaluator:
             ready=True,
             judgements=judgements,
             frame=frame,
+            states=dict(states),
             findings=tuple(self._open.values()),
             alerts=parts.alerting.standing,
             all_well_since_us=self._well_since(now_us),
@@ -132,11 +139,22 @@ class Evaluator:
                 judged += conditions(judgement, counts.ring.first_bad_us)
         return tuple(judgements), judged
 
-    def _frame(self, now_us: int) -> tuple[ReplicaFrame, Frame]:
+    def _stalled(self) -> set[str]:
+        """Return the replicas on which a finding of a stall is open."""
+        stalls = {detector.id for detector in registry() if detector.stall}
+        return {
+            replica
+            for known in self._open.values()
+            if known.finding.class_id in stalls
+            for replica in known.finding.replicas
+        }
+
+    def _frame(self, now_us: int) -> tuple[ReplicaFrame, Frame, Frame]:
         live, start = self._parts.live, now_us - LOOK_BACK_US
+        engine_samples = live.frame("engine_samples", start, now_us)
         gpu_samples = live.frame("gpu_samples", start, now_us)
         frame = build(
-            live.frame("engine_samples", start, now_us),
+            engine_samples,
             gpu_samples,
             live.frame("placements", 0, now_us),
             live.frame("in_flight", start, now_us),
@@ -145,7 +163,7 @@ class Evaluator:
             to_us=now_us,
             step_us=STEP_US,
         )
-        return frame, gpu_samples
+        return frame, engine_samples, gpu_samples
 
     def _findings(
         self, detection: Detection, prices: Mapping[str, int], now_us: int

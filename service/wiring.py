@@ -34,6 +34,7 @@ from service.objectives.chosen import Chosen, chosen
 from service.objectives.mistakes import ObjectiveFileError
 from service.own_metrics import OwnMetrics, Tally, journal_gauges
 from service.receiving import Receiving
+from service.replica_states import ReplicaStates
 from service.seen import Seen
 from service.settings import Settings
 from service.store.errors import StoreError
@@ -234,6 +235,7 @@ class Service:
             live=self.live,
             alerting=self.alerting,
             findings=FindingStore(self.state.findings, self.facts.evidence, now_us),
+            states=ReplicaStates(self.state.fleet),
             routes=self.receiving.routes,
             prices=self.billing.hourly,
             tally=self.tally,

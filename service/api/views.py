@@ -52,6 +52,11 @@ def _objectives(service: Service, question: Asked) -> Body:
     )
 
 
+def _gpus(service: Service, question: Asked) -> Body:
+    states = {replica: life.state.value for replica, life in service.evaluator.latest.states.items()}
+    return gpus.view(service.facts, question, states)
+
+
 def _cost(service: Service, question: Asked) -> Body:
     return cost.view(
         service.facts,
@@ -77,7 +82,7 @@ def _alerts(service: Service, question: Asked) -> Body:
 VIEWS: Final[Mapping[str, Callable[[Service, Asked], Body]]] = {
     "overview": _overview,
     "objectives": _objectives,
-    "gpus": lambda service, question: gpus.view(service.facts, question),
+    "gpus": _gpus,
     "requests": lambda service, question: requests.view(service.facts, question),
     "cost": _cost,
     "alerts": _alerts,

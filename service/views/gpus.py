@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from service.views.asking import Asked, Queries, columns, gapless, rows
@@ -55,11 +56,17 @@ SELECT intDiv(at_us, 1000) AS at_ms, kind, host, replica, gpu_uuid, message FROM
  ORDER BY at_us DESC LIMIT 50"""
 
 
-def view(store: Queries, question: Asked) -> dict[str, Any]:
-    """Return the page's charts and tables. Six statements; filter replica."""
+def view(store: Queries, question: Asked, states: Mapping[str, str]) -> dict[str, Any]:
+    """Return the page's charts and tables. Six statements; filter replica.
+
+    `states` are the replicas' states as they were last judged.
+    """
     bound = question.bound(replica=question.filters.get("replica", ""))
     placed = {row["gpu_uuid"]: row for row in rows(store, _PLACED, bound)}
-    engines = {row["replica"]: row for row in rows(store, _ENGINES, bound)}
+    engines = {
+        row["replica"]: row | {"state": states.get(row["replica"], row["state"])}
+        for row in rows(store, _ENGINES, bound)
+    }
     return {
         "activity": gapless(columns(store, _ACTIVITY, bound), question),
         "queue": gapless(columns(store, _QUEUE, bound), question),

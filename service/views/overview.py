@@ -11,6 +11,7 @@ import numpy as np
 from anomalies.detector import registry
 from anomalies.finding import latest
 from anomalies.frame import ReplicaFrame
+from anomalies.states import Life
 from service.evaluator import Evaluation, KnownFinding
 from service.store.ledger import STANDING
 from service.views import promises
@@ -50,7 +51,7 @@ def view(
         "currency": currency,
         "promises": promises.rows(evaluation.judgements)[:12],
         "findings": [finding(known) for known in by_weight(evaluation.findings)],
-        "fleet": [] if evaluation.frame is None else fleet(evaluation.frame),
+        "fleet": [] if evaluation.frame is None else fleet(evaluation.frame, evaluation.states),
         "money": money(store, question, ledger_version),
         "demand": _demand(store, question),
     }
@@ -112,7 +113,7 @@ def title(class_id: str) -> str:
     return next((f"{each.id} {each.title}" for each in registry() if each.id == class_id), class_id)
 
 
-def fleet(frame: ReplicaFrame) -> list[dict[str, Any]]:
+def fleet(frame: ReplicaFrame, states: Mapping[str, Life]) -> list[dict[str, Any]]:
     """Return pools, their replicas and GPUs as they were last seen in an evaluation's frame."""
     last = frame.grid.steps - 1
     pools: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -127,7 +128,7 @@ def fleet(frame: ReplicaFrame) -> list[dict[str, Any]]:
             {
                 "replica": replica,
                 "model": frame.models[row],
-                "state": frame.states[row].value,
+                "state": states[replica].state.value if replica in states else frame.states[row].value,
                 "running": latest(frame.running, row, last),
                 "waiting": latest(frame.waiting, row, last),
                 "kv": latest(frame.kv_usage, row, last),
