@@ -31,6 +31,8 @@ CONTENT_TYPE: Final = "application/vnd.inferometer.batch"
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 MAX_PLAIN_BYTES: Final = 128 * 1024 * 1024
 _PREFIX: Final = struct.Struct("<4sHI")
+_ALIGNMENT: Final = 8
+"""Streams begin at multiples of it, so that a reader need not copy them: Arrow pads to it too."""
 _ARROW: Final[dict[Kind, Any]] = {
     Kind.INT: nanoarrow.int64(),
     Kind.FLOAT: nanoarrow.float64(),
@@ -71,7 +73,7 @@ class Part:
 
     table: str
     rows: int
-    stream: bytes
+    stream: bytes | memoryview
 
 
 def _packed(values: Sequence[int]) -> bytes:
@@ -121,6 +123,7 @@ def join(header: BatchHeader, parts: Sequence[Part]) -> bytes:
         "tables": [[part.table, part.rows, len(part.stream)] for part in parts],
     }
     text = json.dumps(head, separators=(",", ":")).encode()
+    text += b" " * (-(_PREFIX.size + len(text)) % _ALIGNMENT)
     streams = b"".join(part.stream for part in parts)
     return zstd.compress(_PREFIX.pack(MAGIC, VERSION, len(text)) + text + streams, level=1)
 
@@ -193,13 +196,14 @@ def _whole(value: object) -> int:
 
 def _parts(plain: bytes, start: int, tables: list[tuple[str, int, int]]) -> list[Part]:
     parts: list[Part] = []
+    streams = memoryview(plain)
     for name, rows, size in tables:
         end = start + size
         if end > len(plain):
             raise WireError(
                 f"{name}: {size:,} bytes announced, {len(plain) - start:,} there; the body is cut"
             )
-        parts.append(Part(name, rows, plain[start:end]))
+        parts.append(Part(name, rows, streams[start:end]))
         start = end
     if start != len(plain):
         raise WireError(f"body: {len(plain) - start:,} bytes follow the last table")

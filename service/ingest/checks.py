@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.ingest.frames import PLAIN, STORED, mask_of, offsets_of, values_of
+from service.ingest.frames import PLAIN, STORED_TYPE, mask_of, offsets_of, values_of
 from telemetry.columns import ColumnSpec, Kind, TableSpec
 from telemetry.frame import Mask
 from telemetry.gaps import BUCKETS
@@ -49,13 +49,13 @@ def check_column(table: TableSpec, column: ColumnSpec, sent: pa.Array) -> pa.Arr
         _refuse(table, column, ~mask_of(plain), "is missing and every row needs it")
     if len(plain):
         _CHECK[column.kind](table, column, plain)
-    return _packed_lists(table, column, plain) if column.kind is Kind.UINTS else plain
+    return _lists(plain) if column.kind is Kind.UINTS else plain
 
 
 def check_times(table: TableSpec, rows: pa.Table, now_us: int) -> None:
     """Refuse event times before `now_us` - 24 h or after `now_us` + 5 min."""
     column = table.column(table.time_column)
-    times = values_of(rows[column.name].chunk(0))
+    times = values_of(rows[column.name].chunk(0), np.int64)
     early, late = now_us - EARLIEST_US, now_us + LATEST_US
     if times.min() < early:
         _refuse(table, column, times < early, "is more than 24 h ago; use `inferometer import` for old facts")
@@ -88,7 +88,7 @@ def _written_out(table: TableSpec, column: ColumnSpec, sent: pa.DictionaryArray)
 
 
 def _check_int(table: TableSpec, column: ColumnSpec, sent: pa.Array) -> None:
-    values = values_of(sent)
+    values = values_of(sent, np.int64)
     if column.name in SIGNED or values.min() >= 0:
         return
     bad = (values < 0) & mask_of(sent)
@@ -99,7 +99,7 @@ def _check_int(table: TableSpec, column: ColumnSpec, sent: pa.Array) -> None:
 def _check_float(table: TableSpec, column: ColumnSpec, sent: pa.Array) -> None:
     ratio = column.name.endswith("_ratio")
     low, high = (0.0, 1.0 + RATIO_NOISE) if ratio else (-_LARGEST, _LARGEST)
-    values = values_of(sent)
+    values = values_of(sent, np.float64)
     if values.min() >= low and values.max() <= high:  # false for NaN too
         return
     bad = ~((values >= low) & (values <= high)) & mask_of(sent)
@@ -158,13 +158,12 @@ _CHECK: Final[Mapping[Kind, Callable[[TableSpec, ColumnSpec, Any], None]]] = {
 }
 
 
-def _packed_lists(table: TableSpec, column: ColumnSpec, packed: pa.Array) -> pa.Array:
+def _lists(packed: pa.Array) -> pa.Array:
     """Return packed bytes as lists of uint32, without copying them."""
-    stored = STORED[table.name].field(column.name).type
     offsets = offsets_of(packed)
     first, last = int(offsets[0]), int(offsets[-1])
     numbers = packed.buffers()[2]
     data = numbers.slice(first, last - first) if numbers is not None else pa.py_buffer(b"")
     values = pa.Array.from_buffers(pa.uint32(), (last - first) // _UINT_BYTES, [None, data])
     starts = pa.py_buffer(((offsets - first) // _UINT_BYTES).astype(np.int32))
-    return pa.Array.from_buffers(stored, len(packed), [None, starts], children=[values])
+    return pa.Array.from_buffers(STORED_TYPE[Kind.UINTS], len(packed), [None, starts], children=[values])

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from service.ingest.checks import check_column, check_times
-from service.ingest.frames import STORED, frame, to_arrow
+from service.ingest.frames import STORED, frame, nulls, to_arrow
 from service.ingest.streams import read_stream
 from telemetry.columns import TABLE, ColumnSpec, TableSpec
 from telemetry.identity import Origin
@@ -89,4 +89,4 @@ def _column(table: TableSpec, column: ColumnSpec, sent: pa.RecordBatch, place: i
         return check_column(table, column, sent.column(place))
     if not column.nullable:
         raise WireError(f"{table.name}.{column.name}: the column is missing and every row needs it")
-    return pa.nulls(sent.num_rows, STORED[table.name].field(column.name).type)
+    return nulls(column.kind, sent.num_rows)

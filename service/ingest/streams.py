@@ -56,10 +56,8 @@ def _read(part: Part, spec: TableSpec) -> Rows:
         names = reader.schema.names
         known = _known(part.table, names, spec)
         blocks = [_validated(block.select(known)) for block in reader]
-        empty = reader.schema.empty_table().select(known)
-    if len(blocks) == 1:
-        return Rows(blocks[0], len(names) - len(known))
-    whole = pa.concat_batches(blocks) if blocks else pa.RecordBatch.from_pylist([], schema=empty.schema)
+        blocks = blocks or reader.schema.empty_table().select(known).to_batches()
+    whole = blocks[0] if len(blocks) == 1 else pa.concat_batches(blocks)
     return Rows(whole, len(names) - len(known))
 
 
