@@ -52,7 +52,7 @@ def traffic(faults: Sequence[Fault] = FAULTS) -> tuple[Traffic, ...]:
     return (
         Traffic(
             pool=CHAT_POOL,
-            rate_per_second=1.5,
+            rate_per_second=2.5,
             prompt=Length(median=500, sigma=0.7, most=3000),
             output=Length(median=110, sigma=0.5, most=400),
             tenants=_CHAT_TENANTS,
