@@ -35,6 +35,12 @@ def small():
 
 
 @pytest.fixture(scope="session")
+def slow():
+    """Return a step law of 20 ms, slow enough for a busy machine to act between two steps."""
+    return StepLaw(fixed_us=20_000, per_sequence_us=0, per_prefill_token_us=0)
+
+
+@pytest.fixture(scope="session")
 def make_engine():
     """Return a maker of an engine at instant 0, with any field of the small spec changed."""
 

@@ -59,8 +59,8 @@ def test_every_arrival_is_accounted_for_with_the_tokens_it_asked_for(playing, ra
     assert sum(replica.engine.counters.prefix_hits for replica in live.cluster.replicas) > 0
 
 
-def test_requests_cut_by_a_death_are_listed_by_name(playing, arrival):
-    arrivals = [arrival(number, prompt=5, output=100) for number in range(4)]
+def test_requests_cut_by_a_death_are_listed_by_name(playing, arrival, slow):
+    arrivals = [arrival(number, prompt=5, output=50) for number in range(4)]
 
     async def act(live, targets):
         task = asyncio.create_task(play(arrivals, targets))
@@ -75,7 +75,7 @@ def test_requests_cut_by_a_death_are_listed_by_name(playing, arrival):
             )
         return await task
 
-    report = playing(act)
+    report = playing(act, law=slow)
     assert report.counts == {Outcome.OK: 2, Outcome.CUT: 2}
     assert {one.request_id for one in report.not_ok} == {"r0", "r2"}
     assert report.not_named == 0
@@ -88,22 +88,22 @@ def test_nobody_at_the_url_is_a_cut_request_not_a_crash(arrival):
     assert "ClientConnectorError" in report.not_ok[0].error
 
 
-def test_past_its_limits_it_sheds_and_says_so(playing, arrival):
+def test_past_its_limits_it_sheds_and_says_so(playing, arrival, slow):
     arrivals = [arrival(number, output=20) for number in range(20)]
 
     async def act(live, targets):
         return await play(arrivals, targets, limits=Limits(max_in_flight=5, max_requests=15, remembered=4))
 
-    report = playing(act)
+    report = playing(act, law=slow)
     assert report.counts == {Outcome.OK: 5, Outcome.SHED: 10}
     assert (len(report.not_ok), report.not_named) == (4, 6)
 
 
-def test_an_impatient_client_hangs_up(playing, arrival):
+def test_an_impatient_client_hangs_up(playing, arrival, slow):
     async def act(live, targets):
-        return await play([arrival(prompt=5, output=110, patience_us=20_000)], targets)
+        return await play([arrival(prompt=5, output=110, patience_us=200_000)], targets)
 
-    assert playing(act).counts == {Outcome.HUNG_UP: 1}
+    assert playing(act, law=slow).counts == {Outcome.HUNG_UP: 1}
 
 
 def test_the_demo_refuses_to_begin_without_a_simulator():
