@@ -26,6 +26,9 @@ def exposition(engine: Engine) -> str:
 
 
 def _lines(engine: Engine) -> Iterator[str]:
+    yield "# HELP process_start_time_seconds Start of the engine since unix epoch in seconds."
+    yield "# TYPE process_start_time_seconds gauge"
+    yield f"process_start_time_seconds {engine.epoch_us / MICROS_PER_SECOND!r}"
     base = {"engine": "0", "model_name": engine.spec.model}
     for name, kind, text, points in _simple(engine):
         yield from _family(name, kind, text, ((base | labels, value) for labels, value in points))

@@ -141,9 +141,10 @@ def test_the_metrics_page_parses_and_equals_the_truth(on_fleet):
                 await session.post(f"{urls[0]}/v1/chat/completions", json=_ask(words, max_tokens=7))
             ).read()
         async with session.get(f"{urls[0]}/metrics") as response:
-            return await response.text(), live.cluster.replicas[0].engine.counters
+            return await response.text(), live.cluster.replicas[0].engine
 
-    text, counters = on_fleet(act)
+    text, engine = on_fleet(act)
+    counters = engine.counters
     assert _value(text, "prompt_tokens_total") == counters.prompt_tokens == 45
     assert _value(text, "generation_tokens_total") == counters.generation_tokens
     assert _value(text, "request_success_total", finished_reason="length") == 3
@@ -152,6 +153,7 @@ def test_the_metrics_page_parses_and_equals_the_truth(on_fleet):
     assert _value(text, "time_to_first_token_seconds_bucket", le="+Inf") == 3
     assert _value(text, "inter_token_latency_seconds_count") == counters.itl.count
     assert _value(text, "kv_cache_usage_perc") == 0
+    assert _values(text)[("process_start_time_seconds",)] == engine.epoch_us / S
     buckets = [
         value for key, value in _values(text).items() if key[0] == "vllm:e2e_request_latency_seconds_bucket"
     ]
