@@ -54,9 +54,11 @@ class Database:
     @contextmanager
     def _transaction(self, *, writes: bool) -> Iterator[Connection]:
         try:
-            with self.engine.connect().execution_options(**{_WRITES: writes}) as connection:
-                with connection.begin():
-                    yield connection
+            with (
+                self.engine.connect().execution_options(**{_WRITES: writes}) as connection,
+                connection.begin(),
+            ):
+                yield connection
         except SQLAlchemyError as error:
             raise _ours(self.place, error) from error
 
@@ -75,7 +77,9 @@ def upsert(connection: Connection, table: Table, row: Mapping[str, Any], keep: t
 def insert_once(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
     """Insert a row unless one with its key or a unique column is there; true = it was new."""
     statement: Insert = _insert(connection, table).on_conflict_do_nothing()
-    return connection.execute(statement, dict(row)).rowcount == 1
+    # SQLAlchemy forgets how many rows an INSERT made unless it is told to remember.
+    counted = {"preserve_rowcount": True}
+    return connection.execute(statement, dict(row), execution_options=counted).rowcount == 1
 
 
 def _insert(connection: Connection, table: Table) -> Any:

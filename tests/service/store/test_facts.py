@@ -174,18 +174,27 @@ def test_a_table_that_agents_do_not_fill_takes_no_block(facts):
 
 def test_more_than_fifty_days_in_one_block_are_all_kept(facts):
     day = 86_400_000_000
-    put(facts, "requests", [request(1, ended_at_us=NOW - day * back) for back in range(120)])
-    assert facts.count_block(1)["requests"] == 120
+    put(facts, "requests", [request(1, ended_at_us=NOW - day * back) for back in range(51)])
+    assert facts.count_block(1)["requests"] == 51
 
 
-def test_a_recorded_trace_of_another_year_is_not_swept_away(facts):
-    old = request(1, ended_at_us=1_690_000_000_000_000)
-    rows = rows_of("requests", [old], dataset="trace")
-    rows = rows.set_column(
-        rows.column_names.index("received_at_us"), "received_at_us", pa.array([0], pa.int64())
-    )
+def received(rows, at_us):
+    place = rows.column_names.index("received_at_us")
+    return rows.set_column(place, "received_at_us", pa.array([at_us] * rows.num_rows, pa.int64()))
+
+
+@pytest.mark.parametrize(("dataset", "left"), [("", 0), ("trace", 1)])
+def test_live_facts_go_by_their_receipt_and_imports_stay(facts, dataset, left):
+    rows = received(rows_of("requests", [request(1)], dataset=dataset), NOW - 63 * 86_400_000_000)
     facts.insert_block(1, {"requests": rows})
-    assert everything(facts, "requests", dataset="trace").rows == 1
+    facts._warehouse.command("OPTIMIZE TABLE requests FINAL")
+    assert everything(facts, "requests", dataset=dataset).rows == left
+
+
+def test_an_old_event_received_today_stays(facts):
+    put(facts, "requests", [request(1, ended_at_us=1_690_000_000_000_000)])
+    facts._warehouse.command("OPTIMIZE TABLE requests FINAL")
+    assert everything(facts, "requests").rows == 1
 
 
 def test_an_import_is_deleted_whole_and_the_live_facts_never(facts):
