@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Self
@@ -290,11 +289,8 @@ class Service:
 
 
 def _opened(settings: Settings) -> Stores:
-    """Open the three stores of a data directory, migrated. TMPDIR lies in it."""
+    """Open the three stores of a data directory, migrated."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    scratch = settings.data_dir / "tmp"
-    scratch.mkdir(exist_ok=True)
-    os.environ["TMPDIR"] = tempfile.tempdir = str(scratch.resolve())
     limits = Limits(max_bytes=settings.journal_bytes, ballast_bytes=settings.ballast_bytes)
     journal = Journal.open(settings.data_dir / "journal.db", limits, readers=(STORE, FOLD))
     try:
