@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
 from inferometer.saying import Failure
 
 DEFAULT_URL = "http://127.0.0.1:8460"
+TIMEOUT_SECONDS = 30.0
+_RUNNING = "is `inferometer up` running there? (--server, INFEROMETER_URL)"
 
 
 class Client:
@@ -17,9 +20,14 @@ class Client:
 
     def __init__(self, url: str | None, token: str | None) -> None:
         self.url = (url or os.environ.get("INFEROMETER_URL") or DEFAULT_URL).rstrip("/")
-        secret = token or os.environ.get("INFEROMETER_TOKEN")
+        secret = token or os.environ.get("INFEROMETER_TOKEN") or ""
+        if not secret.isascii() or not secret.isprintable():
+            raise Failure("token: holds what no token has; copy it again (--token, INFEROMETER_TOKEN)")
         headers = {"authorization": f"Bearer {secret}"} if secret else {}
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=30)
+        try:
+            self._http = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_SECONDS)
+        except (httpx.InvalidURL, ValueError) as error:
+            raise Failure(f"--server {self.url!r}: {error}; write http://host:port") from None
 
     def get(self, path: str, **params: str | int | None) -> Any:
         """Return the JSON answer of a GET. Raises `Failure` with the cause and a hint."""
@@ -32,19 +40,19 @@ class Client:
     def _call(self, method: str, path: str, **more: Any) -> Any:
         try:
             answer = self._http.request(method, path, **more)
-        except httpx.TransportError as error:
-            raise Failure(
-                f"{method} {self.url}{path}: {error}; "
-                "is `inferometer up` running there? (--server, INFEROMETER_URL)"
-            ) from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Failure(f"{method} {self.url}{path}: {error or type(error).__name__}; {_RUNNING}") from None
         if answer.status_code in {401, 403}:
             raise Failure(
                 f"{method} {self.url}{path}: {_detail(answer)}; "
                 "give an admin token with --token or INFEROMETER_TOKEN"
             )
-        if answer.is_error:
+        if not answer.is_success:
             raise Failure(f"{method} {self.url}{path}: {answer.status_code}: {_detail(answer)}")
-        return answer.json() if answer.content else None
+        try:
+            return answer.json() if answer.content else None
+        except ValueError:
+            raise Failure(f"{method} {self.url}{path}: it does not answer with JSON; {_RUNNING}") from None
 
 
 def _detail(answer: httpx.Response) -> str:
@@ -52,4 +60,11 @@ def _detail(answer: httpx.Response) -> str:
         detail = answer.json()["detail"]
     except (ValueError, KeyError, TypeError):
         return answer.reason_phrase
-    return detail if isinstance(detail, str) else str(detail)
+    if isinstance(detail, list):  # FastAPI: one entry for each field that is wrong
+        return "; ".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in detail)
+    return str(detail)
+
+
+def quoted(name: str) -> str:
+    """Return a name as one part of a path, whatever it holds."""
+    return quote(name, safe="")

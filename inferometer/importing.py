@@ -66,7 +66,7 @@ def import_(
         answer_json(documents if len(documents) > 1 else documents[0])
         return
     for verdict in verdicts:
-        show(verdict, ", ".join(limits))
+        show(verdict, limits=limits, priced=bool(price))
 
 
 def _terms(limit_texts: Sequence[str], price_texts: Sequence[str]) -> Terms:

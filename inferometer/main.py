@@ -9,11 +9,13 @@ import typer
 from inferometer import agent, alert, cost, demo, doctor, importing, proxy, simulate, slo, token, up
 from inferometer.saying import Failure, say_error
 
+_EXTRAS = "`pip install 'inferometer[service]'` ([agent] is enough for agent, proxy and doctor)"
 app = typer.Typer(
     name="inferometer",
     help="The instrument panel and alarm system for LLM inference on GPUs.",
     epilog="Begin with `inferometer demo`, or `inferometer import PATH` to judge a recorded incident.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -38,6 +40,9 @@ def main() -> None:
     except Failure as failure:
         say_error(str(failure))
         sys.exit(failure.code)
+    except ModuleNotFoundError as missing:
+        say_error(f"{missing.name} is not installed: this command needs {_EXTRAS}")
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

@@ -10,7 +10,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+PIPED_WIDTH = 200
+"""Columns of a table that goes to a file or a pipe, where nothing need be folded."""
 notes = Console(stderr=True, highlight=False)
 answers = Console(highlight=False)
 
@@ -29,7 +32,13 @@ def telling(*expected: type[Exception]) -> Iterator[None]:
     try:
         yield
     except expected as error:
-        raise Failure(str(error)) from error
+        raise Failure(_message(error)) from error
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def say_error(message: str) -> None:
@@ -53,10 +62,11 @@ def answer_json(value: object) -> None:
 
 
 def answer_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table; a column whose title begins with `#` is numeric and set to the right."""
-    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    """Print a table; a column whose title begins with `#` is numeric and set to the right. None = `-`."""
+    table = Table(title=title or None, title_justify="left", show_edge=False, pad_edge=False)
     for column in columns:
         table.add_column(column.removeprefix("#"), justify="right" if column.startswith("#") else "left")
     for row in rows:
-        table.add_row(*("-" if cell is None else str(cell) for cell in row))
-    answers.print(table)
+        table.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))
+    console = answers if answers.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
+    console.print(table)

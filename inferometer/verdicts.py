@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from inferometer.saying import answer, answer_table
+from inferometer.saying import answer
 
 if TYPE_CHECKING:
     from anomalies.finding import Finding
-    from service.verdicts import Cost, Spread, Verdict
+    from service.verdicts import Cost, Load, Spread, Verdict
 
 _TIMINGS = (("time to first token", "ttft"), ("per output token", "tpot"), ("end to end", "e2e"))
 _CURRENCY = "USD"
+_UNKNOWN = "not measured"
 
 
 def document(verdict: Verdict) -> dict[str, Any]:
@@ -79,50 +80,61 @@ def _end_us(finding: Finding, verdict: Verdict) -> int:
     return last if finding.end_us is None else finding.end_us
 
 
-def show(verdict: Verdict, limits: str) -> None:
-    """Print a verdict for a person. `limits` are the limits given, for the line of goodput."""
+def show(verdict: Verdict, *, limits: Sequence[str], priced: bool) -> None:
+    """Print a verdict for a person; `limits` and `priced` are what was asked for."""
     answer(verdict.name)
-    answer(f"  requests  {_requests(verdict)}")
+    _line("requests", _requests(verdict))
     if verdict.load is not None:
-        load = verdict.load
-        answer(
-            f"  load      {load.prompt_tokens:,} prompt and {load.output_tokens:,} output tokens "
-            f"in {load.span_seconds:,.0f} s"
-        )
-    answer(f"  goodput   {_goodput(verdict, limits)}")
-    answer(f"  cost      {_bill(verdict.cost)}")
-    answer(f"  findings  {_found(verdict)}")
+        _line("load", _load(verdict.load))
+    for title, name in _TIMINGS:
+        _line(title, _timing(getattr(verdict, name)))
+    _line("goodput", _goodput(verdict, ", ".join(limits)))
+    _line("cost", _bill(verdict.cost, priced=priced))
+    _line("findings", _found(verdict))
     for finding in verdict.findings or ():
         answer(f"    {finding.class_id}, {_when(finding, verdict)}: {finding.cause}")
-    timings = [(title, getattr(verdict, name)) for title, name in _TIMINGS]
-    if any(spread for _, spread in timings):
-        answer("")
-        answer_table("", ("seconds", "#p50", "#p95", "#p99"), [_timing(*timing) for timing in timings])
     for note in verdict.notes:
         answer(f"  note: {note}")
     answer("")
 
 
+def _line(title: str, text: str) -> None:
+    answer(f"  {title:<20}{text}")
+
+
 def _requests(verdict: Verdict) -> str:
     if verdict.requests is None:
-        return "none recorded"
+        return _UNKNOWN
     if verdict.errors is None:
         return f"{verdict.requests:,} arrived; how they ended is not recorded"
     return f"{verdict.requests:,}, of which {verdict.errors:,} failed ({_share(verdict.errors, verdict.requests)})"
+
+
+def _load(load: Load) -> str:
+    tokens = f"{load.prompt_tokens:,} prompt and {load.output_tokens:,} output tokens"
+    return f"{tokens} asked for in {load.span_seconds:,.0f} s"
+
+
+def _timing(spread: Spread | None) -> str:
+    if spread is None:
+        return _UNKNOWN
+    return "   ".join(f"{name} {getattr(spread, name):9,.3f} s" for name in ("p50", "p95", "p99"))
 
 
 def _goodput(verdict: Verdict, limits: str) -> str:
     if not limits:
         return "not asked for: give limits, such as --limit ttft=2s --limit tpot=100ms"
     if verdict.goodput is None:
-        return f"not measured: no request says whether it kept {limits}"
+        return _UNKNOWN
     good, total = verdict.goodput.good, verdict.goodput.total
     return f"{good:,} of {total:,} ({_share(good, total)}) kept {limits}"
 
 
-def _bill(cost: Cost | None) -> str:
+def _bill(cost: Cost | None, *, priced: bool) -> str:
+    if not priced:
+        return "not asked for: give the price of a GPU-hour, such as --price A10=1.10"
     if cost is None:
-        return "no bill: it takes GPU samples and a price, such as --price A10=1.10"
+        return _UNKNOWN
     return f"{cost.bill_nano / 1e9:,.9f} {_CURRENCY}: {_classes(cost.ledger_nano, cost.bill_nano)}"
 
 
@@ -133,7 +145,7 @@ def _classes(ledger_nano: Mapping[str, int], total_nano: int) -> str:
 
 def _found(verdict: Verdict) -> str:
     if verdict.findings is None:
-        return "not looked for"
+        return _UNKNOWN
     return f"{len(verdict.findings)}" if verdict.findings else "none"
 
 
@@ -143,12 +155,6 @@ def _when(finding: Finding, verdict: Verdict) -> str:
     )
     until = "the end of the recording" if finding.end_us is None else f"{end:%H:%M:%S}"
     return f"{start:%Y-%m-%d %H:%M:%S} UTC to {until}"
-
-
-def _timing(title: str, spread: Spread | None) -> tuple[str, ...]:
-    if spread is None:
-        return (title, "-", "-", "-")
-    return (title, *(f"{value:,.3f}" for value in (spread.p50, spread.p95, spread.p99)))
 
 
 def _share(part: int, whole: int) -> str:

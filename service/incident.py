@@ -27,8 +27,7 @@ from service.writer import READER, Writer
 
 JOURNAL: Final = "imports.db"
 """A journal of its own: what is imported is no live fact, and no live count may meet it."""
-_MIB: Final = 1024 * 1024
-_LIMITS: Final = Limits(max_lag_seconds=None, ballast_bytes=_MIB, group_delay_seconds=0.0)
+_LIMITS: Final = Limits(max_lag_seconds=None, ballast_bytes=0, group_delay_seconds=0.0)
 
 
 class IncidentError(Exception):

@@ -1,0 +1,95 @@
+"""`inferometer slo`: promises in files checked, and how they are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from inferometer.options import AsJson, Server, Token
+from inferometer.saying import answer, answer_json, answer_table, say
+
+app = typer.Typer(help="Objectives: files checked, budgets and burn rates shown.", no_args_is_help=True)
+
+
+@app.command("check")
+def check(
+    files: Annotated[
+        list[Path], typer.Argument(help="OpenSLO files, or folders of them.", show_default=False)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Read objective files as the service would, and print each promise, or every mistake.
+
+    Changes nothing; exits 1 when there is a mistake. The format: docs/objectives.md.
+    """
+    from inferometer.saying import Failure
+    from service.objectives.files import read
+    from service.objectives.mistakes import Mistake, ObjectiveFileError
+    from slo.objective import Objective
+
+    objectives: list[Objective] = []
+    mistakes: list[Mistake] = []
+    for path in files:
+        try:
+            objectives += read(path)
+        except ObjectiveFileError as error:
+            mistakes += error.mistakes
+    if mistakes:
+        raise Failure(str(ObjectiveFileError(mistakes)))
+    if as_json:
+        answer_json(
+            [{"name": each.name, "promise": each.sentence(), "version": each.version} for each in objectives]
+        )
+        return
+    for each in objectives:
+        answer(f"{each.name}: {each.sentence()}{_groups(each.group_by)}")
+
+
+def _groups(group_by: tuple[str, ...]) -> str:
+    return f", for each {' and '.join(group_by)}" if group_by else ""
+
+
+@app.command("status")
+def status(server: Server = None, token: Token = None, as_json: AsJson = False) -> None:
+    """Show every promise: budget left, and how fast each window burns it (1 = on pace)."""
+    from inferometer.client import Client
+
+    view = Client(server, token).get("/api/v1/views/objectives")
+    objectives: list[dict[str, Any]] = view["objectives"]
+    if as_json:
+        answer_json(objectives)
+        return
+    for sentence in (*view["marks"], *view["sentences"]):
+        say(sentence)
+    if not objectives:
+        say("no promise has seen a request yet")
+        return
+    windows = list(dict.fromkeys(window for row in objectives for window in row["burn"]))
+    columns = (
+        "objective",
+        "group",
+        "state",
+        "#target %",
+        "#good",
+        "#of",
+        "#budget left",
+        *(f"#{w}" for w in windows),
+    )
+    answer_table("burn rates", columns, [_row(row, windows) for row in objectives])
+
+
+def _row(row: dict[str, Any], windows: list[str]) -> list[Any]:
+    left = row["budget_left"]
+    burns = [row["burn"].get(window) for window in windows]
+    return [
+        row["objective"],
+        row["group"],
+        row["state"],
+        row["target"],
+        f"{row['good']:,}",
+        f"{row['total']:,}",
+        None if left is None else f"{left:.1%}",
+        *(None if burn is None else f"{burn:.2f}" for burn in burns),
+    ]
