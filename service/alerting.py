@@ -8,7 +8,7 @@ is unknown, which freezes it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from alerts.grouping import plan
@@ -89,8 +89,14 @@ class Alerting:
         return Round(changed, transitions, planned)
 
     def _durable(self, alert: Alert) -> bool:
-        """Tell whether a changed alert is worth a row: one that was never bad is not."""
-        return alert.incident is not None
+        """Tell whether a changed alert is worth a row.
+
+        One that was never bad is not, and neither are new words alone: they are kept with the
+        next change of state, or thousands of rows would be written at every evaluation.
+        """
+        before = self._alerts.get(alert.key)
+        only_words = before is not None and replace(alert, annotations=before.annotations) == before
+        return alert.incident is not None and not only_words
 
     def _forget(self, now_us: int) -> None:
         quiet = (AlertState.INACTIVE, AlertState.RESOLVED)
