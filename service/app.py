@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -15,17 +13,10 @@ from service.wiring import Service
 
 def create_app(service: Service) -> FastAPI:
     """Return the application of an opened service."""
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        yield
-        service.stopping = True
-
     app = FastAPI(
         title="Inferometer",
         version=version("inferometer"),
         description="Utilization, SLO burn, cost and anomalies of LLM inference on GPUs.",
-        lifespan=lifespan,
     )
     app.state.service = service
     app.add_middleware(GZipMiddleware, minimum_size=2_000, compresslevel=4)

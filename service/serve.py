@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +26,7 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
 
     Raises `StartError` naming what could not be opened and what to do.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same way out as Ctrl-C
     listener = _listener(settings)
     url = f"http://{settings.host}:{listener.getsockname()[1]}"
     service = Service.open(settings, url=settings.external_url or url, tell=tell)
@@ -36,22 +39,30 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
         config = uvicorn.Config(
             create_app(service), log_level="warning", access_log=False, timeout_graceful_shutdown=3
         )
-        _Server(config, lambda: announce(f"ready: {url}")).run(sockets=[listener])
+        server = _Server(config, answering=lambda: announce(f"ready: {url}"), ending=service.end_streams)
+        with suppress(KeyboardInterrupt):  # uvicorn raises the signal that ended it once more
+            server.run(sockets=[listener])
     finally:
         address.unlink(missing_ok=True)
         service.close()
 
 
 class _Server(uvicorn.Server):
-    """Announces itself once it accepts connections, not before."""
+    """Announces itself once it accepts connections; ends what never ends by itself before it waits."""
 
-    def __init__(self, config: uvicorn.Config, answering: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, *, answering: Callable[[], None], ending: Callable[[], None]
+    ) -> None:
         super().__init__(config)
-        self._answering = answering
+        self._answering, self._ending = answering, ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._answering()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending()
+        await super().shutdown(sockets)
 
 
 def _listener(settings: Settings) -> socket.socket:

@@ -129,9 +129,13 @@ class Service:
         for worker in self._workers:
             worker.start()
 
+    def end_streams(self) -> None:
+        """Let the pages that listen go: their streams would never end by themselves."""
+        self.stopping = True
+
     def close(self) -> None:
         """Stop every thread, write what is counted, and let go of the stores."""
-        self.stopping = True
+        self.end_streams()
         for worker in self._workers:
             worker.stop()
         self.delivery.close()
