@@ -18,6 +18,8 @@ from alerts.state import Alert, AlertState, Policy, Transition, alert_labels, fi
 from telemetry.condition import Condition, Holds
 from telemetry.units import MICROS_PER_HOUR
 
+MOST_KEYS: Final = 200_000
+"""Alert keys remembered; beyond it they are computed again."""
 FORGET_US: Final = 24 * MICROS_PER_HOUR
 """An alert that is inactive or resolved for this long is let go of."""
 
@@ -56,6 +58,7 @@ class Alerting:
         self._rows = rows
         self._policy = policy or Policy()
         self._alerts = {alert.key: alert for alert in rows.alerts()}
+        self._keys: dict[tuple[object, ...], str] = {}
 
     @property
     def standing(self) -> tuple[Alert, ...]:
@@ -72,12 +75,12 @@ class Alerting:
         In memory nothing moves before the commit has succeeded, so a failed round is simply
         tried again by the next one.
         """
-        judged = {_key(condition): condition for condition in conditions}
+        judged = {key: one for one in conditions if self._matters(key := self._key(one), one)}
         unjudged = (_unknown(alert) for alert in self.open() if alert.key not in judged)
         steps = [
             step(self._alerts.get(key), condition, now_us, self._policy) for key, condition in judged.items()
         ]
-        steps += [step(self._alerts[_key(one)], one, now_us, self._policy) for one in unjudged]
+        steps += [step(self._alerts[self._key(one)], one, now_us, self._policy) for one in unjudged]
         changed = tuple(one.alert for one in steps if one.alert != self._alerts.get(one.alert.key))
         transitions = tuple(one.transition for one in steps if one.transition is not None)
         planned = tuple(note for route in root for note in plan(transitions, route, now_us=now_us))
@@ -87,6 +90,21 @@ class Alerting:
         self._alerts |= {alert.key: alert for alert in changed}
         self._forget(now_us)
         return Round(changed, transitions, planned)
+
+    def _matters(self, key: str, condition: Condition) -> bool:
+        """Tell whether a condition can change anything: one that never held and does not, cannot."""
+        return condition.holds is Holds.YES or key in self._alerts
+
+    def _key(self, condition: Condition) -> str:
+        """Return the alert's key, computed once for each name and label set."""
+        identity = (condition.name, *condition.labels.items())
+        key = self._keys.get(identity)
+        if key is None:
+            if len(self._keys) >= MOST_KEYS:
+                self._keys.clear()
+            key = fingerprint(alert_labels(condition.name, condition.labels))
+            self._keys[identity] = key
+        return key
 
     def _durable(self, alert: Alert) -> bool:
         """Tell whether a changed alert is worth a row.
@@ -107,10 +125,6 @@ class Alerting:
         ]
         for key in old:
             del self._alerts[key]
-
-
-def _key(condition: Condition) -> str:
-    return fingerprint(alert_labels(condition.name, condition.labels))
 
 
 def _unknown(alert: Alert) -> Condition:

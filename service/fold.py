@@ -55,6 +55,13 @@ class Fold:
         """Begin at the durable cursor; judge only when the present head has been reached."""
         self._journal, self._live, self._counts = journal, live, tuple(counts)
         self._cells, self._tally, self._clock, self._vantages = cells, tally, clock, vantages
+        judged = {
+            name
+            for each in counts
+            for name in each.objective.columns
+            if each.objective.indicator.table == "requests"
+        }
+        self._columns = tuple(judged | {"request_id", "vantage", "pool", "ended_at_us"})
         self._position = journal.cursor(READER)
         self._head_at_start = journal.head()
         self._flushed_us = clock()
@@ -129,8 +136,10 @@ class Fold:
 
     def _count(self, group: Sequence[_Batch]) -> None:
         last = group[-1].entry.entry_id
-        ended = [self._of_record(batch.frames["requests"]) for batch in group if "requests" in batch.frames]
-        requests = concat(ended) if ended else Frame.empty("requests")
+        ended = [
+            batch.frames["requests"].select(self._columns) for batch in group if "requests" in batch.frames
+        ]
+        requests = self._of_record(concat(ended) if ended else Frame.empty("requests"))
         now_us = self._clock()
         for counts in self._counts:
             counts.ring.advance(now_us)
@@ -153,7 +162,7 @@ class Fold:
         for pool, of_record in self._vantages.items():
             here = rows.texts("pool").equals(pool)
             kept = (kept & ~here) | (here & vantage.equals(of_record))
-        return rows.take(kept)
+        return rows if bool(kept.all()) else rows.take(kept)
 
 
 def early_noted(journal: Journal) -> dict[str, dict[str, int]]:

@@ -24,6 +24,10 @@ MAX_ROWS: Final = 2_000_000
 KEEP_US: Final = 20 * MICROS_PER_MINUTE
 
 
+KEPT: Final = {"requests": ("replica", "ended_at_us", "gap_buckets"), "token_gaps": ("ended_at_us",)}
+"""Columns kept of tables of which the detectors read few; all of the others."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Chunk:
     frame: Frame
@@ -46,6 +50,7 @@ class LiveWindow:
         if frame.rows == 0:
             return
         times = frame.numbers(TABLE[frame.table].time_column).values
+        frame = frame.select(KEPT[frame.table]) if frame.table in KEPT else frame
         with self._lock:
             chunks = self._chunks[frame.table]
             chunks.append(_Chunk(frame, int(times.max()), agent))
