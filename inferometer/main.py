@@ -41,7 +41,8 @@ def main() -> None:
         say_error(str(failure))
         sys.exit(failure.code)
     except ModuleNotFoundError as missing:
-        say_error(f"{missing.name} is not installed: this command needs {_EXTRAS}")
+        library = (missing.name or "a library").partition(".")[0]
+        say_error(f"{library} is not installed: this command needs {_EXTRAS}")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
