@@ -15,7 +15,8 @@ from typing import Final
 
 from journal import Entry, Journal
 from service.counts import CellRows, ObjectiveCounts
-from service.ingest.decode import decode, frame
+from service.ingest.decode import frame
+from service.ingest.recent import Recent
 from service.live import LiveWindow
 from service.own_metrics import Tally
 from telemetry.frame import Frame, Mask, concat
@@ -51,8 +52,13 @@ class Fold:
         tally: Tally,
         clock: Callable[[], int],
         vantages: Mapping[str, Vantage],
+        recent: Recent | None = None,
     ) -> None:
-        """Begin at the durable cursor; judge only when the present head has been reached."""
+        """Begin at the durable cursor; judge only when the present head has been reached.
+
+        `recent` holds batches that were decoded at the door, so as not to decode them again.
+        """
+        self._recent = recent or Recent()
         self._journal, self._live, self._counts = journal, live, tuple(counts)
         self._cells, self._tally, self._clock, self._vantages = cells, tally, clock, vantages
         judged = {
@@ -115,7 +121,7 @@ class Fold:
 
     def _decoded(self, entry: Entry) -> _Batch | None:
         try:
-            decoded = decode(entry.body)
+            decoded = self._recent.decoded(entry)
         except WireError as error:
             self._journal.quarantine(entry.entry_id, READER, str(error))
             return None

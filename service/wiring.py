@@ -28,6 +28,7 @@ from service.evaluator import Evaluator, Parts
 from service.finding_rows import FindingStore
 from service.fold import READER as FOLD
 from service.fold import Fold, early_noted
+from service.ingest.recent import Recent
 from service.live import LiveWindow
 from service.objectives.chosen import Chosen, chosen
 from service.objectives.mistakes import ObjectiveFileError
@@ -86,8 +87,13 @@ class Service:
         self.new_admin_token: str | None = None
         self.listeners = 0
         self.stopping = False
+        self.recent = Recent()
         self.writer = Writer(
-            self.journal, self.facts, block_rows=settings.block_rows, block_seconds=settings.block_seconds
+            self.journal,
+            self.facts,
+            block_rows=settings.block_rows,
+            block_seconds=settings.block_seconds,
+            recent=self.recent,
         )
         self.cells = CellStore(self.facts.cells, clock=now_us)
         self.fold = self._new_fold()
@@ -195,6 +201,7 @@ class Service:
             tally=self.tally,
             clock=now_us,
             vantages=self.settings.vantages,
+            recent=self.recent,
         )
 
     def _backfill(self) -> None:

@@ -18,7 +18,8 @@ import pyarrow as pa
 
 from journal import Entry, Journal
 from service.blocks import Batch, Plan, assembled
-from service.ingest.decode import Decoded, decode
+from service.ingest.decode import Decoded
+from service.ingest.recent import Recent
 from service.store.errors import StoreError, StoreRefused
 from service.store.facts import Facts
 from telemetry.wire import WireError
@@ -56,10 +57,15 @@ class Writer:
         block_rows: int = 300_000,
         block_seconds: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
+        recent: Recent | None = None,
     ) -> None:
-        """A block is written at `block_rows` rows or when its first batch is `block_seconds` old."""
+        """A block is written at `block_rows` rows or when its first batch is `block_seconds` old.
+
+        `recent` holds batches that were decoded at the door, so as not to decode them again.
+        """
         self._journal, self._facts = journal, facts
         self._block_rows, self._block_seconds, self._clock = block_rows, block_seconds, clock
+        self._recent = recent or Recent()
         self._batches: list[Batch] = []
         self._rows = self._bytes = 0
         self._since = 0.0
@@ -134,7 +140,7 @@ class Writer:
 
     def _decoded(self, entry: Entry) -> Decoded | None:
         try:
-            return decode(entry.body)
+            return self._recent.decoded(entry)
         except WireError as error:
             self._set_aside(entry, str(error))
             return None

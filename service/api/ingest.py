@@ -8,7 +8,7 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from journal import Sealed
+from journal import Outcome, Sealed
 from service.api.callers import Agent, TheService
 from service.clock import now_us
 from service.ingest.decode import Decoded, decode
@@ -45,6 +45,8 @@ async def receive(request: Request, service: TheService, caller: Agent) -> Recei
         body=body,
     )
     outcome = await asyncio.wrap_future(service.journal.append(sealed))
+    if outcome is Outcome.STORED:
+        service.recent.remember(caller.name, decoded)
     _count(service, decoded, outcome)
     service.heard(caller.name, decoded.header, at_us)
     return Receipt(outcome=outcome, received_at_us=at_us)
