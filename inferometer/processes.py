@@ -37,12 +37,13 @@ class Child:
             except queue.Empty:
                 break
             if line is None:
-                raise Failure(f"{self.name} ended with code {self.process.wait()}:\n{self._words()}")
+                raise Failure(f"{self.name} ended with code {self.process.wait()}:\n{self.words()}")
             if line.startswith(beginning):
                 return line.removeprefix(beginning).strip()
-        raise Failure(f"{self.name} did not say {beginning!r} within {timeout_seconds:g} s:\n{self._words()}")
+        raise Failure(f"{self.name} did not say {beginning!r} within {timeout_seconds:g} s:\n{self.words()}")
 
-    def _words(self) -> str:
+    def words(self) -> str:
+        """Return its last lines."""
         return "\n".join(self.last) or "(it said nothing)"
 
 
@@ -51,6 +52,7 @@ class Children:
 
     def __init__(self) -> None:
         self._children: list[Child] = []
+        self._stopping = False
 
     def start(
         self, name: str, arguments: Sequence[str], *, show: Callable[[str], None] | None = None
@@ -69,12 +71,19 @@ class Children:
         threading.Thread(target=_drain, args=(child, show), daemon=True).start()
         return child
 
-    def ended(self) -> Child | None:
-        """Return a child that has ended by itself; None while all run."""
-        return next((child for child in self._children if child.process.poll() is not None), None)
+    def watch(self, gone: Callable[[Child], None]) -> None:
+        """Call `gone`, from a thread, once for every child so far that ends before `stop`."""
+        for child in self._children:
+            threading.Thread(target=self._await_end, args=(child, gone), daemon=True).start()
 
-    def stop(self, grace_seconds: float = 5) -> None:
+    def _await_end(self, child: Child, gone: Callable[[Child], None]) -> None:
+        child.process.wait()
+        if not self._stopping:
+            gone(child)
+
+    def stop(self, grace_seconds: float = 15) -> None:
         """Terminate every child, last started first; kill what does not go in time."""
+        self._stopping = True
         for child in reversed(self._children):
             child.process.terminate()
         deadline = time.monotonic() + grace_seconds

@@ -20,6 +20,7 @@ from simulator.fleets import CHAT_POOL, CODE_POOL
 from simulator.load import Limits, LoadReport, Played, Target, play
 from telemetry.units import MICROS_PER_SECOND
 
+DRAIN_SECONDS: Final = 5.0
 _S: Final = MICROS_PER_SECOND
 
 FAULTS: Final = (
@@ -116,5 +117,6 @@ async def _order(session: aiohttp.ClientSession, control_url: str, fault: Fault)
 
 
 def run_demo(targets: Mapping[str, Target], control_url: str, *, seconds: float, seed: int = 1) -> LoadReport:
-    """Play the demo from a process of its own; see `play_demo`."""
-    return asyncio.run(play_demo(targets, control_url, seconds=seconds, seed=seed))
+    """Play the demo from a process of its own; see `play_demo`. Clients leave soon after its end."""
+    limits = Limits(drain_seconds=DRAIN_SECONDS)
+    return asyncio.run(play_demo(targets, control_url, seconds=seconds, seed=seed, limits=limits))

@@ -36,7 +36,7 @@ class Outcome(StrEnum):
     """The connection failed, or the answer ended before it was complete."""
     TIMED_OUT = "timed_out"
     HUNG_UP = "hung_up"
-    """The client lost its patience, as its arrival foresaw."""
+    """The client lost its patience, as its arrival foresaw or because the run was over."""
     SHED = "shed"
     """Never sent: too many were in flight, or its pool has no target."""
 
@@ -56,6 +56,8 @@ class Limits:
     max_in_flight: int = 512
     max_requests: int = 1_000_000
     request_seconds: float = 300.0
+    drain_seconds: float | None = None
+    """How long after the last arrival clients wait; None = as long as `request_seconds`."""
     remembered: int = 10_000
     """Most requests that did not end well which the report names."""
 
@@ -121,6 +123,8 @@ class _Player:
         self._targets = targets
         self._account = account
         self._turns: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._over = False
         self.in_flight = 0
 
     def begin(self, arrival: Arrival, group: asyncio.TaskGroup) -> None:
@@ -135,7 +139,17 @@ class _Player:
         url = target.urls[self._turns[pool] % len(target.urls)]
         self._turns[pool] += 1
         self.in_flight += 1
-        group.create_task(self._play(arrival, pool, target.model, url))
+        task = group.create_task(self._play(arrival, pool, target.model, url))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self, seconds: float) -> None:
+        """Let what is in flight go on for at most so long, then hang up."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        self._over = True
+        for task in self._tasks:
+            task.cancel()
 
     async def _play(self, arrival: Arrival, pool: str, model: str, url: str) -> None:
         started = time.perf_counter_ns()
@@ -145,6 +159,10 @@ class _Player:
                 await self._exchange(state, arrival, model, url)
         except TimeoutError:
             state.outcome = Outcome.HUNG_UP if arrival.patience_us is not None else Outcome.TIMED_OUT
+        except asyncio.CancelledError:
+            if not self._over:
+                raise
+            state.outcome = Outcome.HUNG_UP
         except (aiohttp.ClientError, OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             # What the network does, and what an answer that is no stream of OpenAI's chunks does.
             state.error = f"{type(error).__name__}: {error}"[:200]
@@ -251,6 +269,8 @@ async def play(
         player = _Player(session, targets, account)
         async for arrival in _paced(arrivals, limits.max_requests):
             player.begin(arrival, group)
+        if limits.drain_seconds is not None:
+            await player.drain(limits.drain_seconds)
     return account.report()
 
 
