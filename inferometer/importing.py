@@ -127,7 +127,7 @@ def _judged(
         for path in paths:
 
             def rows_read(file: str, rows: int) -> None:
-                tell(f"reading {file}: {rows:,} rows")
+                tell(f"reading {Path(file).name}: {rows:,} rows")
 
             def step_begun(step: str, name: str = path.name) -> None:
                 tell(f"{name}: {step}")
