@@ -17,8 +17,19 @@ from journal.errors import JournalError, JournalLocked
 
 PAGE_BYTES: Final = 8_192
 _SET_ASIDE_KEPT: Final = 2
+_VACUUM_PAGES: Final = 512
 _MALFORMED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _NO_ROOM: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
+OPENING_ERRORS: Final = (sqlite3.Error, UnicodeError)
+"""What opening a damaged file raises; the second when SQLite quotes its damaged texts."""
+_ELSEWHERE: Final = _NO_ROOM | {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_AUTH,
+}
+"""Failures to open that say nothing about the file itself."""
 _VERSION: Final = 1
 
 _PRAGMAS: Final = (
@@ -28,24 +39,24 @@ _PRAGMAS: Final = (
     "synchronous = FULL",
     "fullfsync = ON",  # only macOS needs it: there fsync alone does not reach the disk
     "wal_autocheckpoint = 512",
-    f"journal_size_limit = {16 * 1024 * 1024}",
+    f"journal_size_limit = {8 * 1024 * 1024}",
     "cell_size_check = ON",
     "temp_store = MEMORY",
 )
 _TABLES: Final = (
-    """CREATE TABLE IF NOT EXISTS entry (
+    """CREATE TABLE entry (
          id INTEGER PRIMARY KEY AUTOINCREMENT, agent TEXT NOT NULL, boot TEXT NOT NULL,
          seq INTEGER NOT NULL, received_at_us INTEGER NOT NULL, crc32 INTEGER NOT NULL,
          size INTEGER NOT NULL, body BLOB NOT NULL)""",
-    """CREATE TABLE IF NOT EXISTS received (
+    """CREATE TABLE received (
          agent TEXT NOT NULL, boot TEXT NOT NULL, contiguous_seq INTEGER NOT NULL,
          gaps TEXT NOT NULL, heard_at_us INTEGER NOT NULL,
          PRIMARY KEY (agent, boot)) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS reader (
+    """CREATE TABLE reader (
          name TEXT PRIMARY KEY, cursor INTEGER NOT NULL) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS note (
+    """CREATE TABLE note (
          key TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS quarantine (
+    """CREATE TABLE quarantine (
          id INTEGER PRIMARY KEY AUTOINCREMENT, entry_id INTEGER NOT NULL, reader TEXT NOT NULL,
          reason TEXT NOT NULL, agent TEXT NOT NULL, boot TEXT NOT NULL, seq INTEGER NOT NULL,
          received_at_us INTEGER NOT NULL, size INTEGER NOT NULL, body BLOB NOT NULL,
@@ -54,14 +65,29 @@ _TABLES: Final = (
 _SALVAGED: Final = ("received", "reader", "note", "quarantine")
 
 
-def is_malformed(error: sqlite3.Error) -> bool:
-    """Tell whether SQLite found the file itself damaged."""
-    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _MALFORMED
+class MalformedFile(Exception):  # noqa: N818 - a finding about the file, handled by the writer
+    """The file was found malformed by us, not by SQLite."""
 
 
-def is_no_room(error: sqlite3.Error) -> bool:
+def is_malformed(error: Exception) -> bool:
+    """Tell whether SQLite, or we, found the file itself damaged."""
+    return isinstance(error, MalformedFile) or (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _MALFORMED
+
+
+def is_no_room(error: Exception) -> bool:
     """Tell whether the disk (or a quota, or a file-size limit) refused to grow the file."""
     return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _NO_ROOM
+
+
+def is_unusable(error: sqlite3.Error | UnicodeError, path: Path) -> bool:
+    """Tell whether a failure to open means that the file itself is damaged.
+
+    A flipped byte can also look like a read-only file, an unknown format or a missing column.
+    """
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    if code == sqlite3.SQLITE_READONLY:
+        return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    return code not in _ELSEWHERE
 
 
 class JournalFile:
@@ -89,8 +115,8 @@ class JournalFile:
     def _open(self) -> sqlite3.Connection:
         try:
             return _prepared(self.path)
-        except sqlite3.DatabaseError as error:
-            if not is_malformed(error):
+        except OPENING_ERRORS as error:
+            if not is_unusable(error, self.path):
                 raise
         return self._afresh()
 
@@ -110,14 +136,24 @@ class JournalFile:
         """Return what the rows take, free pages not counted."""
         (pages,) = self.writer.execute("PRAGMA page_count").fetchone()
         (free,) = self.writer.execute("PRAGMA freelist_count").fetchone()
+        if not 0 <= free < pages:
+            raise MalformedFile
         return int(pages - free) * PAGE_BYTES
+
+    def give_space_back(self) -> None:
+        """Shorten the file by up to 4 MiB if more than half of it is free; little by little."""
+        (pages,) = self.writer.execute("PRAGMA page_count").fetchone()
+        (free,) = self.writer.execute("PRAGMA freelist_count").fetchone()
+        if free > max(_VACUUM_PAGES, pages // 2):
+            # execute() would stop after the first page: each is a row without columns
+            self.writer.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+            self.writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Lend a read-only connection of its own; closed at the end."""
         with self._lock, closing(_connect(self.path, "mode=rw")) as connection:
             connection.execute("PRAGMA query_only = ON")
-            connection.text_factory = _lenient  # a damaged text is for the checksum to find
             yield connection
 
     def set_aside(self) -> None:
@@ -153,7 +189,9 @@ def _lenient(text: bytes) -> str:
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?{mode}"
-    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5)
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5)
+    connection.text_factory = _lenient  # a damaged text is for the checksum to find
+    return connection
 
 
 def _prepared(path: Path) -> sqlite3.Connection:
@@ -177,13 +215,17 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > _VERSION:
         raise JournalError(f"open {path}: made by a newer version ({version}); upgrade this one")
+    if version == _VERSION:
+        found = {row[0] for row in connection.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL")}
+        if not found.issuperset(_TABLES):
+            raise sqlite3.DatabaseError("its tables are not those of a journal")
+        return
     with transaction(connection):
         for table in _TABLES:
             connection.execute(table)
-        if version < _VERSION:
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-            first = int(time.time() * 1_000)
-            connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('entry', ?)", (first,))
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
+        first = int(time.time() * 1_000)
+        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('entry', ?)", (first,))
 
 
 @contextmanager
@@ -239,13 +281,18 @@ def _ids(old: sqlite3.Connection) -> list[int]:
 
 def _readable(old: sqlite3.Connection, query: str, *values: int) -> Iterator[tuple[Any, ...]]:
     """Yield rows up to the first that cannot be read."""
-    with suppress(sqlite3.DatabaseError):
+    with suppress(*OPENING_ERRORS):
         yield from old.execute(query, values)
 
 
 def _copy(fresh: sqlite3.Connection, table: str, rows: Iterable[tuple[Any, ...]]) -> int:
+    """Insert rows, those left out that do not fit; return how many did."""
     copied = 0
     for row in rows:
         marks = ",".join("?" * len(row))
-        copied += fresh.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row).rowcount  # noqa: S608
+        try:
+            copied += fresh.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row).rowcount  # noqa: S608
+        except sqlite3.Error as error:
+            if is_no_room(error):
+                raise
     return copied

@@ -11,10 +11,10 @@ from typing import Any, Final, Self
 
 from journal.disk import Ballast, bound_bytes, free_bytes
 from journal.errors import JournalClosed, JournalFault
-from journal.file import JournalFile, is_malformed, is_no_room
+from journal.file import JournalFile, MalformedFile, is_malformed, is_no_room
 from journal.transaction import Transaction, checksum
 from journal.words import MIB, Entry, Limits, Outcome, Quarantined, ReaderStats, Sealed, Stats
-from journal.writer import MalformedFile, Writer
+from journal.writer import Writer
 
 Row = tuple[Any, ...]
 

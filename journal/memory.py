@@ -46,8 +46,9 @@ def load(db: sqlite3.Connection, readers: Sequence[str]) -> Memory:
     A new reader begins at the oldest batch there is; the cursor of one no longer named is
     removed, because nothing would ever move it and trimming waits for the slowest.
     """
-    (head,) = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entry'").fetchone()
-    oldest, batches = db.execute("SELECT min(id), count(*) FROM entry").fetchone()
+    (given,) = db.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = 'entry'").fetchone()
+    oldest, newest, batches = db.execute("SELECT min(id), max(id), count(*) FROM entry").fetchone()
+    head = max(given or 0, newest or 0)
     start = head if oldest is None else oldest - 1
     known: dict[str, int] = dict(db.execute("SELECT name, cursor FROM reader").fetchall())
     for name in known.keys() - set(readers):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from journal.errors import JournalFull
+from journal.file import MalformedFile
 from journal.memory import Memory, Sender
 from journal.received import Received
 from journal.words import Limits, Outcome, Sealed
@@ -91,7 +92,13 @@ class Transaction:
             return cached
         query = "SELECT contiguous_seq, gaps FROM received WHERE agent = ? AND boot = ?"
         row = self.db.execute(query, sender).fetchone()
-        return Received() if row is None else Received.of(*row)
+        if row is None:
+            return Received()
+        try:
+            return Received.of(*row)
+        except (ValueError, TypeError, AttributeError):  # a flipped bit: better a repeat than a dead sender
+            self.draft.count(damaged=1)
+            return Received()
 
     def _remember(self, sender: Sender, received: Received, heard_at_us: int) -> None:
         bounded, given_up = received.bounded(self._limits.gaps_per_sender)
@@ -155,11 +162,18 @@ class Transaction:
         self.draft.count(quarantined=1, quarantine_dropped=len(over))
 
     def condemn(self, entry_ids: Collection[int]) -> None:
-        """Quarantine and remove batches whose checksum failed: no reader will meet them again."""
+        """Quarantine and remove batches whose checksum failed: no reader will meet them again.
+
+        Raises `MalformedFile` for one that a scan meets but its id does not find.
+        """
         before = self.draft.batches
         for entry_id in entry_ids:
             self.quarantine(entry_id, DAMAGED, "the stored bytes do not match their checksum")
         self._remove(entry_ids)
+        for entry_id in entry_ids if self.draft.batches == before else ():
+            # unary plus keeps SQLite from looking the id up
+            if self.db.execute("SELECT 1 FROM entry WHERE +id = ?", (entry_id,)).fetchone():
+                raise MalformedFile
         self.draft.count(damaged=before - self.draft.batches)
 
     def set_note(self, key: str, text: str | None) -> None:

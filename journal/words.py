@@ -115,7 +115,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderStats:
-    """One reader: its cursor and how many batches lie beyond it."""
+    """One reader: its cursor, and at most how many batches lie beyond it (ids have holes)."""
 
     name: str
     cursor: int

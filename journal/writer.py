@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from journal.disk import Ballast, bound_bytes, free_bytes
 from journal.errors import JournalClosed, JournalError, JournalFault, JournalFull
-from journal.file import JournalFile, is_malformed, is_no_room
+from journal.file import OPENING_ERRORS, JournalFile, MalformedFile, is_malformed, is_no_room, is_unusable
 from journal.lag import Waiting
 from journal.memory import Memory, load
 from journal.transaction import RETRY_DISK_SECONDS, Room, Transaction
@@ -23,12 +23,7 @@ from journal.words import Limits
 T = TypeVar("T")
 _TICK_SECONDS: Final = 1.0
 _ATTEMPTS: Final = 3
-_VACUUM_PAGES: Final = 512
 _COMMITS_TIMED: Final = 1_024
-
-
-class MalformedFile(Exception):  # noqa: N818 - a finding, raised by a reader's task
-    """A reader found the file malformed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +51,7 @@ class Writer:
         self.refused_at_door = 0
         """Appends refused before they reached the thread; not in `memory.counts`."""
         self._closed = False
-        self.memory = load(file.writer, self._readers)
+        self.memory = self._load()
         self.memory.count(set_aside=file.generation, salvaged=file.salvaged)
         self.commits_us: deque[int] = deque(maxlen=_COMMITS_TIMED)
         self._waiting = Waiting(time.monotonic())
@@ -65,6 +60,15 @@ class Writer:
         self._ticked = 0.0
         self._thread = Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
+
+    def _load(self) -> Memory:
+        try:
+            return load(self._file.writer, self._readers)
+        except OPENING_ERRORS as error:
+            if not is_unusable(error, self._file.path):
+                raise
+        self._file.set_aside()
+        return load(self._file.writer, self._readers)
 
     def ask(self, work: Callable[[Transaction], T], *, size: int = 0) -> Future[T]:
         """Have `work` done in the next transaction. The future may hold any `JournalError`."""
@@ -179,7 +183,7 @@ class Writer:
 
     def _recover(self, tasks: list[_Task], error: sqlite3.Error | MalformedFile) -> list[_Task]:
         """Mend what can be mended and return the tasks that deserve another attempt."""
-        if isinstance(error, MalformedFile) or is_malformed(error):
+        if is_malformed(error):
             self._set_aside()
             return tasks
         if not is_no_room(error):
@@ -228,12 +232,12 @@ class Writer:
         try:
             self._ballast.hold()
             self._measure(now)
-            (pages,) = self._file.writer.execute("PRAGMA page_count").fetchone()
-            (free,) = self._file.writer.execute("PRAGMA freelist_count").fetchone()
-            if free > max(_VACUUM_PAGES, pages // 2):
-                self._file.writer.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
-        except (sqlite3.Error, OSError):
-            self.memory.count(disk_full=1)
+            self._file.give_space_back()
+        except (sqlite3.Error, OSError, MalformedFile) as error:
+            if is_malformed(error):
+                self._set_aside()
+            else:
+                self.memory.count(disk_full=1)
 
     def _refuse_the_rest(self) -> None:
         """However the thread ended, nobody waits for ever."""
