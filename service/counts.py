@@ -3,7 +3,8 @@
 Guarantee: after any crash, loading the written cells and folding the journal again from the
 cursor gives the same counts as never having stopped. A cell holds absolute values and `upto`,
 the last journal entry they include, so an entry is added only to cells that do not hold it.
-A request counted while in flight is remembered with the entry that told of it.
+A request counted while in flight is remembered with the entry that told of it, until its end
+has been counted for good.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from slo.cells import Cells, Key, fold
+from slo.cells import Cells, Key, fold, merge, with_ids
 from slo.evaluate import Judgement, judge
 from slo.objective import Objective
 from slo.overdue import overdue
@@ -55,21 +56,30 @@ class ObjectiveCounts:
         self.ring = Ring(windows_us=objective.windows_us, now_us=now_us, group_cap=group_cap)
         self.early: dict[str, int] = {}
         self.outside = 0
+        self._ended: set[str] = set()
+        """Early requests that have ended: forgotten once the cursor is past their end."""
         self._touched: list[Cells] = []
         self._upto: dict[tuple[Key, int], int] = {}
-        self._newest_upto = -1
+        self._newest_upto = self._whole_upto = -1
 
-    def load(self, stored: LoadedCells, early: Mapping[str, int]) -> None:
-        """Take up the cells and early requests that an earlier process wrote."""
+    def load(self, stored: LoadedCells, early: Mapping[str, int], whole_upto: int = -1) -> None:
+        """Take up the cells and early requests that an earlier process wrote.
+
+        Journal entries up to `whole_upto` were counted from stored rows (`backfill`): none of
+        them is counted again, whatever cells it touches.
+        """
         self.ring.add(stored.cells)
         keys = stored.cells.keys
         for group, bucket, upto in zip(stored.cells.group, stored.cells.bucket, stored.upto, strict=True):
             self._upto[keys[group], int(bucket)] = int(upto)
-        self._newest_upto = int(stored.upto.max(initial=-1))
+        self._whole_upto = whole_upto
+        self._newest_upto = max(whole_upto, int(stored.upto.max(initial=-1)))
         self.early = dict(early)
 
     def fold_in_flight(self, in_flight: Frame, entry: int) -> int:
         """Count what one entry shows to be overdue; return how many requests that was."""
+        if entry <= self._whole_upto:
+            return 0
         known = {name for name, told in self.early.items() if told != entry}
         late = overdue(in_flight, self.objective, known)
         for name in late.ids:
@@ -84,12 +94,24 @@ class ObjectiveCounts:
 
         Entries that stored cells may already hold (`must_be_single`) come one at a time.
         """
+        if last <= self._whole_upto:
+            return
+        if self.early:
+            ids = requests.texts("request_id")
+            ended = np.unique(ids.codes[with_ids(requests, self.early.keys())])
+            self._ended.update(ids.words[code] for code in ended)
         self._add(fold(requests, self.objective, counted_early=self.early.keys()), last)
+
+    def forget_ended(self) -> None:
+        """Remember early requests whose end was counted no longer; called behind a durable cursor."""
+        for name in self._ended:
+            self.early.pop(name, None)
+        self._ended.clear()
 
     def _add(self, cells: Cells, entry: int) -> None:
         if len(cells.bucket) == 0:
             return
-        added = self.ring.add(self._fresh(cells, entry))
+        added = self.ring.add(self._fresh(self.ring.named(cells), entry))
         self._touched.append(added.stored)
         self.outside += added.outside
 
@@ -101,6 +123,10 @@ class ObjectiveCounts:
         """Return the cells touched since the last call, absolute, each once; forget them."""
         touched, self._touched = self._touched, []
         return latest(touched)
+
+    def put_back(self, cells: Cells) -> None:
+        """Take back cells that could not be written, behind what was touched since."""
+        self._touched.insert(0, cells)
 
     def judge(self, now_us: int) -> Judgement:
         """Return every group judged at `now_us`."""
@@ -131,18 +157,14 @@ def latest(parts: Sequence[Cells]) -> Cells:
     return Cells.of(keys, group=group[rows], bucket=bucket[rows], good=good[rows], total=total[rows])
 
 
-def backfill(counts: ObjectiveCounts, days: Callable[[int, int], Frame], from_us: int, to_us: int) -> int:
-    """Count stored request rows of [from_us, to_us) into a new objective; return how many.
+def backfill(objective: Objective, days: Callable[[int, int], Frame], from_us: int, to_us: int) -> Cells:
+    """Return the counts of stored request rows of [from_us, to_us) for an objective that is new.
 
     Reads a day at a time, so that memory is bounded by the busiest day.
     """
     day_us = 24 * 60 * MICROS_PER_MINUTE
-    rows = 0
-    for start in range(from_us, to_us, day_us):
-        requests = days(start, min(start + day_us, to_us))
-        counts.fold_ended(requests, 0)
-        rows += requests.rows
-    return rows
+    starts = range(from_us, to_us, day_us)
+    return merge([fold(days(start, min(start + day_us, to_us)), objective) for start in starts])
 
 
 def key_text(key: Key) -> str:

@@ -7,7 +7,6 @@ until the fold has reached the head seen at start.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +18,13 @@ from service.ingest.decode import frame
 from service.ingest.recent import Recent
 from service.live import LiveWindow
 from service.own_metrics import Tally
+from service.sightings import Sightings
 from telemetry.frame import Frame, Mask, concat
 from telemetry.identity import Vantage
 from telemetry.units import MICROS_PER_MINUTE, MICROS_PER_SECOND
 from telemetry.wire import WireError
 
 READER: Final = "fold"
-EARLY_NOTE: Final = "fold.early"
 FLUSH_US: Final = 5 * MICROS_PER_SECOND
 MAX_BATCHES: Final = 200
 MAX_BYTES: Final = 16 * 1024 * 1024
@@ -37,6 +36,8 @@ LATE_US: Final = MICROS_PER_MINUTE
 class _Batch:
     entry: Entry
     frames: Mapping[str, Frame]
+    history: bool
+    """Whether a newer batch of the same agent came before it."""
 
 
 class Fold:
@@ -49,6 +50,7 @@ class Fold:
         counts: Sequence[ObjectiveCounts],
         *,
         cells: CellRows,
+        sightings: Sightings,
         tally: Tally,
         clock: Callable[[], int],
         vantages: Mapping[str, Vantage],
@@ -60,7 +62,8 @@ class Fold:
         """
         self._recent = recent or Recent()
         self._journal, self._live, self._counts = journal, live, tuple(counts)
-        self._cells, self._tally, self._clock, self._vantages = cells, tally, clock, vantages
+        self._cells, self._sightings = cells, sightings
+        self._tally, self._clock, self._vantages = tally, clock, vantages
         judged = {
             name
             for each in counts
@@ -106,18 +109,33 @@ class Fold:
         """Write the touched cells and move the cursor behind them.
 
         What was counted early is noted first: with the entry it came from, a replay after a
-        crash in between repeats exactly what was lost.
+        crash in between repeats exactly what was lost. Raises `StoreError` when a store cannot
+        take it now; then everything is still to be written.
         """
+        upto = self._position
         with self.lock:
-            touched = [(counts.objective.version, counts.take_touched()) for counts in self._counts]
-            early = {counts.objective.version: counts.early for counts in self._counts if counts.early}
-            upto = self._position
-        self._journal.set_note(EARLY_NOTE, json.dumps(early, separators=(",", ":")))
-        for version, cells in touched:
-            if len(cells.bucket):
-                self._cells.write(version, MICROS_PER_MINUTE, cells, upto)
+            early = {counts.objective.version: dict(counts.early) for counts in self._counts if counts.early}
+        self._sightings.keep(early, upto)
+        for counts in self._counts:
+            self._write_touched(counts, upto)
         self._journal.advance(READER, upto)
+        self._sightings.settle()
+        with self.lock:
+            for counts in self._counts:
+                counts.forget_ended()
         self._flushed_us = self._clock()
+
+    def _write_touched(self, counts: ObjectiveCounts, upto: int) -> None:
+        with self.lock:
+            touched = counts.take_touched()
+        if not len(touched.bucket):
+            return
+        try:
+            self._cells.write(counts.objective.version, MICROS_PER_MINUTE, touched, upto)
+        except BaseException:
+            with self.lock:
+                counts.put_back(touched)
+            raise
 
     def _decoded(self, entry: Entry) -> _Batch | None:
         try:
@@ -125,7 +143,9 @@ class Fold:
         except WireError as error:
             self._journal.quarantine(entry.entry_id, READER, str(error))
             return None
-        return _Batch(entry, {name: frame(name, table) for name, table in decoded.tables.items()})
+        frames = {name: frame(name, table) for name, table in decoded.tables.items()}
+        history = self._sightings.is_history(entry.agent, decoded.header.sealed_at_us)
+        return _Batch(entry, frames, history)
 
     def _groups(self, batches: Sequence[_Batch]) -> list[list[_Batch]]:
         """Put batches together to count them at once, but for those that stored cells may hold."""
@@ -145,7 +165,7 @@ class Fold:
         ended = [
             batch.frames["requests"].select(self._columns) for batch in group if "requests" in batch.frames
         ]
-        requests = self._of_record(concat(ended) if ended else Frame.empty("requests"))
+        requests = self.of_record(concat(ended) if ended else Frame.empty("requests"))
         now_us = self._clock()
         for counts in self._counts:
             counts.ring.advance(now_us)
@@ -155,13 +175,13 @@ class Fold:
 
     def _count_in_flight(self, counts: ObjectiveCounts, batch: _Batch) -> None:
         running = batch.frames.get("in_flight")
-        if running is None:
+        if running is None or batch.history:
             return
         fresh = running.numbers("at_us").values >= batch.entry.received_at_us - LATE_US
-        early = counts.fold_in_flight(self._of_record(running.take(fresh)), batch.entry.entry_id)
+        early = counts.fold_in_flight(self.of_record(running.take(fresh)), batch.entry.entry_id)
         self._tally.add("early_bad", amount=early)
 
-    def _of_record(self, rows: Frame) -> Frame:
+    def of_record(self, rows: Frame) -> Frame:
         """Keep the rows of each pool's vantage of record; others are stored, never counted."""
         vantage = rows.texts("vantage")
         kept: Mask = vantage.equals(Vantage.EDGE)
@@ -169,9 +189,3 @@ class Fold:
             here = rows.texts("pool").equals(pool)
             kept = (kept & ~here) | (here & vantage.equals(of_record))
         return rows if bool(kept.all()) else rows.take(kept)
-
-
-def early_noted(journal: Journal) -> dict[str, dict[str, int]]:
-    """Return what an earlier process counted early: objective version -> request id -> entry."""
-    text = journal.note(EARLY_NOTE)
-    return json.loads(text) if text else {}

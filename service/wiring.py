@@ -6,11 +6,14 @@ what cannot work, naming the thing, the cause and what to do. Threads run only a
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Self
+
+import numpy as np
 
 from alerts.delivery import Delivery
 from alerts.errors import AlertsError
@@ -23,11 +26,11 @@ from service.alerting import Alerting
 from service.billing import Billing, Rules
 from service.cell_store import CellStore
 from service.clock import now_us
-from service.counts import ObjectiveCounts, backfill
+from service.counts import LoadedCells, ObjectiveCounts, backfill
 from service.evaluator import Evaluator, Parts
 from service.finding_rows import FindingStore
 from service.fold import READER as FOLD
-from service.fold import Fold, early_noted
+from service.fold import Fold
 from service.ingest.recent import Recent
 from service.live import LiveWindow
 from service.objectives.chosen import Chosen, chosen
@@ -37,6 +40,7 @@ from service.receiving import Receiving
 from service.replica_states import ReplicaStates
 from service.seen import Seen
 from service.settings import Settings
+from service.sightings import Sightings
 from service.store.errors import StoreError
 from service.store.facts import Facts
 from service.store.migrate import upgrade_facts, upgrade_state
@@ -45,11 +49,14 @@ from service.store.tokens import Role
 from service.threads import Worker
 from service.writer import READER as STORE
 from service.writer import Writer
+from slo.ring import AHEAD_US
 from telemetry.columns import TABLES
+from telemetry.frame import Frame
 from telemetry.units import MICROS_PER_MINUTE, MICROS_PER_SECOND
 from telemetry.wire import BatchHeader
 
 FIRST_TOKEN_NAME: Final = "first-admin"  # noqa: S105 - a name, not a secret
+COUNTED: Final = "counted_upto"
 EVALUATION_LATE: Final = 6
 """Evaluations missed before the service says that it cannot be believed."""
 
@@ -185,19 +192,24 @@ class Service:
 
     def _new_fold(self) -> Fold:
         at_us = now_us()
-        early = early_noted(self.journal)
+        sightings = Sightings(self.state.notes, self.journal.cursor(FOLD))
+        whole_upto = self._whole_upto()
         counts = []
         for objective in self.objectives.objectives:
             counting = ObjectiveCounts(objective, now_us=at_us, group_cap=self.settings.group_cap)
-            from_bucket = (at_us - objective.period_us) // MICROS_PER_MINUTE
-            loaded = self.cells.read(objective.version, MICROS_PER_MINUTE, from_bucket)
-            counting.load(loaded, early.get(objective.version, {}))
             counts.append(counting)
+            if objective.version not in whole_upto:
+                continue  # cells of a backfill that was cut off are written anew by the next one
+            from_bucket = (at_us - objective.period_us) // MICROS_PER_MINUTE
+            stored = self.cells.read(objective.version, MICROS_PER_MINUTE, from_bucket)
+            early = sightings.early.get(objective.version, {})
+            counting.load(stored, early, whole_upto[objective.version])
         return Fold(
             self.journal,
             self.live,
             counts,
             cells=self.cells,
+            sightings=sightings,
             tally=self.tally,
             clock=now_us,
             vantages=self.settings.vantages,
@@ -205,20 +217,34 @@ class Service:
         )
 
     def _backfill(self) -> None:
-        """Count stored rows into objectives that were not counted before; the journal follows."""
-        counted = self.state.notes.get("counted_versions") or ""
-        known = set(counted.split())
+        """Count what is in the journal or stored into objectives that were not counted before.
+
+        All of the journal is stored first, so that stored rows are all there is up to its head;
+        the fold counts for these objectives what comes after it.
+        """
+        known = self._whole_upto()
         new = [c for c in self.fold.counts if c.objective.version not in known]
-        upto_us = now_us()
+        if not new:
+            return
+        self.writer.drain()
+        upto, at_us = self.journal.cursor(STORE), now_us()
         for counting in new:
-            backfill(
-                counting,
-                lambda start, end: self.facts.frame("requests", from_us=start, to_us=end),
-                max(upto_us - counting.objective.period_us, self._first_request_us(upto_us)),
-                upto_us,
-            )
-        versions = sorted(known | {c.objective.version for c in new})
-        self.state.notes.set({"counted_versions": " ".join(versions)})
+            objective = counting.objective
+            from_us = max(at_us - objective.period_us, self._first_request_us(at_us))
+            cells = backfill(objective, self._stored_requests, from_us, at_us + AHEAD_US)
+            if len(cells.bucket):
+                self.cells.write(objective.version, MICROS_PER_MINUTE, cells, upto)
+            counting.load(LoadedCells(cells, np.full(len(cells.bucket), upto)), {}, upto)
+        known |= {counting.objective.version: upto for counting in new}
+        self.state.notes.set({COUNTED: json.dumps(known)})
+
+    def _stored_requests(self, from_us: int, to_us: int) -> Frame:
+        return self.fold.of_record(self.facts.frame("requests", from_us=from_us, to_us=to_us))
+
+    def _whole_upto(self) -> dict[str, int]:
+        """Return objective version -> the journal entry up to which it was counted from stored rows."""
+        counted: dict[str, int] = json.loads(self.state.notes.get(COUNTED) or "{}")
+        return counted
 
     def _first_request_us(self, otherwise_us: int) -> int:
         span = self.facts.span("requests")

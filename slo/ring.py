@@ -103,7 +103,7 @@ class Ring:
         """
         inside = (cells.bucket > self._now - self._longest) & (cells.bucket <= self._now + self._ahead)
         outside = int(cells.total[~inside].sum())
-        kept = self._named(cells.take(inside))
+        kept = self.named(cells.take(inside))
         columns = self._columns_of(kept.keys)[kept.group]
         counts = np.stack((kept.good, kept.total))
         stored = self._put(kept.bucket % len(self._counts[0]), columns, counts)
@@ -139,8 +139,8 @@ class Ring:
         bad = np.flatnonzero(good != total)
         return int(buckets[bad[0]]) * self.width_us if len(bad) else None
 
-    def _named(self, cells: Cells) -> Cells:
-        """Fold the groups past the cap into one."""
+    def named(self, cells: Cells) -> Cells:
+        """Return cells under the groups that are told apart here; those past the cap are one."""
         room = self.group_cap - sum(1 for key in self._keys if key != _other(key))
         new = [key for key in cells.keys if key not in self._columns and key != _other(key)]
         if len(new) <= room:
