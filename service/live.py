@@ -3,8 +3,9 @@
 The stores are some seconds behind by design (blocks of ten seconds); the fold puts each
 batch here as it counts it, so detectors and pages see facts about four seconds old.
 
-Bounds: `keep_us` of event time and `MAX_ROWS` rows a table, the oldest dropped first; drops
-for want of room are counted in `dropped_rows`.
+Bounds: `keep_us` of event time (placements: `PLACED_US`, since they are told seldom) and
+`MAX_ROWS` rows a table, the oldest dropped first; drops for want of room are counted in
+`dropped_rows`. Adding costs O(1), whatever is kept.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from telemetry.frame import Frame, concat
 from telemetry.units import MICROS_PER_MINUTE
 
 MAX_ROWS: Final = 2_000_000
-KEEP_US: Final = 20 * MICROS_PER_MINUTE
-
+KEEP_US: Final = 5 * MICROS_PER_MINUTE
+"""Beyond the three minutes that detectors look back, what is late may still find its place."""
+PLACED_US: Final = 20 * MICROS_PER_MINUTE
+"""Agents tell placements every five minutes."""
 
 KEPT: Final = {"requests": ("replica", "ended_at_us", "gap_buckets"), "token_gaps": ("ended_at_us",)}
 """Columns kept of tables of which the detectors read few; all of the others."""
@@ -32,16 +35,17 @@ KEPT: Final = {"requests": ("replica", "ended_at_us", "gap_buckets"), "token_gap
 class _Chunk:
     frame: Frame
     newest_us: int
-    agent: str
 
 
 class LiveWindow:
     """Recent frames of every table. Thread-safe: one writer (the fold), many readers."""
 
     def __init__(self, keep_us: int = KEEP_US) -> None:
-        self._keep_us = keep_us
+        self._keep_us = dict.fromkeys((table.name for table in TABLES), keep_us) | {"placements": PLACED_US}
         self._chunks: dict[str, deque[_Chunk]] = {table.name: deque() for table in TABLES}
         self._rows = dict.fromkeys(self._chunks, 0)
+        self._newest: dict[str, int] = {}
+        self._told: dict[str, int] = {}
         self._lock = threading.Lock()
         self.dropped_rows = 0
 
@@ -49,17 +53,19 @@ class LiveWindow:
         """Keep one batch's rows of one table and let go of what is too old or too much."""
         if frame.rows == 0:
             return
-        times = frame.numbers(TABLE[frame.table].time_column).values
-        frame = frame.select(KEPT[frame.table]) if frame.table in KEPT else frame
+        newest = int(frame.numbers(TABLE[frame.table].time_column).values.max())
+        table = frame.table
+        frame = frame.select(KEPT[table]) if table in KEPT else frame
         with self._lock:
-            chunks = self._chunks[frame.table]
-            chunks.append(_Chunk(frame, int(times.max()), agent))
-            self._rows[frame.table] += frame.rows
-            self._trim(chunks, frame.table)
+            self._newest[table] = max(self._newest.get(table, 0), newest)
+            self._told[agent] = max(self._told.get(agent, 0), newest)
+            self._chunks[table].append(_Chunk(frame, newest))
+            self._rows[table] += frame.rows
+            self._trim(table)
 
-    def _trim(self, chunks: deque[_Chunk], table: str) -> None:
-        newest = max(chunk.newest_us for chunk in chunks)
-        while chunks and chunks[0].newest_us < newest - self._keep_us:
+    def _trim(self, table: str) -> None:
+        chunks, oldest = self._chunks[table], self._newest[table] - self._keep_us[table]
+        while chunks and chunks[0].newest_us < oldest:
             self._rows[table] -= chunks.popleft().frame.rows
         while self._rows[table] > MAX_ROWS and len(chunks) > 1:
             rows = chunks.popleft().frame.rows
@@ -78,15 +84,11 @@ class LiveWindow:
         return joined if bool(np.all(inside)) else joined.take(inside)
 
     def newest_us(self, table: str) -> int | None:
-        """Return the event time of the newest kept row, UTC microseconds; None when empty."""
+        """Return the event time of the newest row ever added, UTC microseconds; None = none was."""
         with self._lock:
-            return max((chunk.newest_us for chunk in self._chunks[table]), default=None)
+            return self._newest.get(table)
 
     def watermarks(self) -> dict[str, int]:
         """Return, for each agent heard of, the newest event time it has sent (UTC microseconds)."""
-        newest: dict[str, int] = {}
         with self._lock:
-            for chunks in self._chunks.values():
-                for chunk in chunks:
-                    newest[chunk.agent] = max(newest.get(chunk.agent, 0), chunk.newest_us)
-        return newest
+            return dict(self._told)
