@@ -90,6 +90,6 @@ def _row(row: dict[str, Any], windows: list[str]) -> list[Any]:
         row["target"],
         f"{row['good']:,}",
         f"{row['total']:,}",
-        None if left is None else f"{left:.1%}",
+        None if left is None else f"{left:,.1%}",
         *(None if burn is None else f"{burn:.2f}" for burn in burns),
     ]
