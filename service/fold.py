@@ -16,7 +16,7 @@ from journal import Entry, Journal
 from service.counts import CellRows, ObjectiveCounts
 from service.ingest.decode import frame
 from service.ingest.recent import Recent
-from service.live import LiveWindow
+from service.live import KEPT, LiveWindow
 from service.own_metrics import Tally
 from service.sightings import Sightings
 from telemetry.frame import Frame, Mask, concat
@@ -71,6 +71,7 @@ class Fold:
             if each.objective.indicator.table == "requests"
         }
         self._columns = tuple(judged | {"request_id", "vantage", "pool", "ended_at_us"})
+        self._wanted = {"requests": {*self._columns, *KEPT["requests"]}}
         self._position = journal.cursor(READER)
         self._head_at_start = journal.head()
         self._flushed_us = clock()
@@ -143,7 +144,7 @@ class Fold:
         except WireError as error:
             self._journal.quarantine(entry.entry_id, READER, str(error))
             return None
-        frames = {name: frame(name, table) for name, table in decoded.tables.items()}
+        frames = {name: frame(name, table, self._wanted.get(name)) for name, table in decoded.tables.items()}
         history = self._sightings.is_history(entry.agent, decoded.header.sealed_at_us)
         return _Batch(entry, frames, history)
 

@@ -21,7 +21,7 @@ from alerts.pipeline import Context
 from alerts.state import AlertState
 from cost.prices import PriceError, parse
 from journal import Journal, JournalError, Limits
-from service.access import Caller
+from service.access import Caller, KnownCallers
 from service.alerting import Alerting
 from service.billing import Billing, Rules
 from service.cell_store import CellStore
@@ -95,6 +95,7 @@ class Service:
         self.listeners = 0
         self.stopping = False
         self.recent = Recent()
+        self.callers = KnownCallers(self.state.tokens)
         self.writer = Writer(
             self.journal,
             self.facts,
@@ -157,9 +158,11 @@ class Service:
         self.stores.close()
 
     def identify(self, secret: str) -> Caller | None:
-        """Return who a token belongs to; None for one that is unknown or revoked. One query."""
-        token = self.state.tokens.find(secret)
-        return None if token is None else Caller(token.name, token.role)
+        """Return who a token belongs to; None for one that is unknown or revoked.
+
+        At most one query a second for each token, so a revoked one is refused a second later.
+        """
+        return self.callers.find(secret)
 
     def heard(self, agent: str, header: BatchHeader, at_us: int) -> None:
         """Note that an agent was heard; the clock offset is what sealing and receipt say."""

@@ -7,7 +7,7 @@ read-only, as frames are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -101,20 +101,22 @@ def _blank(rows: int) -> _Blank:
     )
 
 
-def frame(name: str, rows: pa.Table) -> Frame:
+def frame(name: str, rows: pa.Table, columns: Collection[str] | None = None) -> Frame:
     """Return a table as a frame. About 0.3 ms for 1,000 request rows.
 
     `rows` has the schema `STORED[name]`, as `decode` and `to_arrow` make it, else `ValueError`.
+    With `columns` only those are made: for what reads a few of many.
     """
     if not rows.schema.equals(STORED[name]):
         raise ValueError(f"frame {name}: not the columns of that table, in order and type")
     arrays = rows.combine_chunks().to_batches()[0].columns if rows.num_rows else _none(rows)
     blank = _blank(rows.num_rows)
-    columns = {
+    made = {
         spec.name: _FRAMED[spec.kind](array, blank)
         for spec, array in zip(TABLE[name].columns, arrays, strict=True)
+        if columns is None or spec.name in columns
     }
-    return Frame(name, rows.num_rows, columns)
+    return Frame(name, rows.num_rows, made)
 
 
 def _none(rows: pa.Table) -> list[pa.Array]:
