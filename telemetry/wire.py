@@ -176,8 +176,9 @@ def _header(text: bytes) -> tuple[BatchHeader, list[tuple[str, int, int]]]:
             software=_text(head, "software"),
         )
         tables = [(str(name), _whole(rows), _whole(size)) for name, rows, size in head["tables"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise WireError(f"header: {error!r} is missing or of the wrong kind") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = str(error)[:200]  # it may quote the sender at any length
+        raise WireError(f"header: {reason}; missing, or of the wrong kind") from None
     return header, tables
 
 

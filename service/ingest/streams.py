@@ -56,7 +56,7 @@ def _read(part: Part, spec: TableSpec) -> Rows:
         names = reader.schema.names
         known = _known(part.table, names, spec)
         blocks = [_validated(block.select(known)) for block in reader]
-        blocks = blocks or reader.schema.empty_table().select(known).to_batches()
+        blocks = blocks or [pa.RecordBatch.from_pylist([], schema=reader.schema).select(known)]
     whole = blocks[0] if len(blocks) == 1 else pa.concat_batches(blocks)
     return Rows(whole, len(names) - len(known))
 
