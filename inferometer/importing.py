@@ -88,7 +88,7 @@ def _directory(into: Path | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="inferometer-import-", ignore_cleanup_errors=True) as made:
             yield Path(made)
         return
-    from service.serve import running_url
+    from service.holder import running_url
 
     url = running_url(into)
     if url is not None:

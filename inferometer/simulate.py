@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -31,7 +32,10 @@ def simulate(
     from simulator.server import run
     from simulator.specs import FleetSpec
 
-    known = {"demo": fleets.demo_fleet, "replay": lambda: fleets.replay_fleet(replicas)}
+    known: dict[str, Callable[[], FleetSpec]] = {
+        "demo": fleets.demo_fleet,
+        "replay": lambda: fleets.replay_fleet(replicas),
+    }
     if fleet not in known:
         raise Failure(f"--fleet {fleet!r}: no such fleet; there are {', '.join(known)}", code=2)
 

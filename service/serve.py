@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
-from typing import Final
 
 import uvicorn
 
+from service import holder
 from service.app import create_app
 from service.settings import Settings
 from service.wiring import Service, StartError
-
-ADDRESS_FILE: Final = "service.json"
-"""In the data directory while a service holds it: its URL and process id, for the command line."""
 
 
 def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable[[str], None]) -> None:
@@ -30,10 +24,9 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
     listener = _listener(settings)
     url = f"http://{settings.host}:{listener.getsockname()[1]}"
     service = Service.open(settings, url=settings.external_url or url, tell=tell)
-    address = settings.data_dir / ADDRESS_FILE
     try:
         service.start()
-        address.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+        holder.announce(settings.data_dir, url)
         if service.new_admin_token:
             tell(f"admin token, shown once: {service.new_admin_token}")
         config = uvicorn.Config(
@@ -43,7 +36,7 @@ def serve(settings: Settings, *, tell: Callable[[str], None], announce: Callable
         with suppress(KeyboardInterrupt):  # uvicorn raises the signal that ended it once more
             server.run(sockets=[listener])
     finally:
-        address.unlink(missing_ok=True)
+        holder.withdraw(settings.data_dir)
         service.close()
 
 
@@ -76,13 +69,3 @@ def _listener(settings: Settings) -> socket.socket:
             "choose another --port (0 = any free one)"
         ) from None
     return listener
-
-
-def running_url(data_dir: Path) -> str | None:
-    """Return the URL of the service that holds a data directory; None when none does."""
-    try:
-        known = json.loads((data_dir / ADDRESS_FILE).read_text())
-        os.kill(known["pid"], 0)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return str(known["url"])

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -101,7 +102,7 @@ class Settings(BaseModel):
     @property
     def facts_address(self) -> str:
         """The facts store's SQLAlchemy URL."""
-        return self.facts_url or f"clickhousedb:///?interface=chdb&path={self.facts_path}"
+        return self.facts_url or f"clickhousedb:///?interface=chdb&path={quote(str(self.facts_path))}"
 
     @property
     def state_address(self) -> str:
