@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from inferometer import agent, alert, cost, demo, doctor, importing, proxy, simulate, slo, token, up
+from inferometer import agent, alert, cost, demo, doctor, importing, load, proxy, simulate, slo, token, up
 from inferometer.saying import Failure, say_error
 
 _EXTRAS = "`pip install 'inferometer[service]'` ([agent] is enough for agent, proxy and doctor)"
@@ -27,6 +27,7 @@ app.command("proxy")(proxy.proxy)
 app.command("doctor")(doctor.doctor)
 app.command("import")(importing.import_)
 app.command("simulate")(simulate.simulate)
+app.command("load")(load.load)
 app.add_typer(slo.app, name="slo")
 app.add_typer(cost.app, name="cost")
 app.add_typer(alert.app, name="alert")
