@@ -34,13 +34,11 @@ def load(
     from telemetry.units import MICROS_PER_SECOND
 
     first, last = int(skip * MICROS_PER_SECOND), int((skip + seconds) * MICROS_PER_SECOND)
-    with telling(SimulatorError, OSError):
+    with telling(SimulatorError):
         wanted = itertools.takewhile(lambda each: each.at_us < last, replay(trace))
-        arrivals = (
-            dataclasses.replace(each, at_us=each.at_us - first) for each in wanted if each.at_us >= first
-        )
-        say(f"playing {seconds:g} s of {trace.name} against {', '.join(target)}")
-        report = asyncio.run(play(arrivals, {"": Target(model=model, urls=tuple(target))}))
+        arrivals = [dataclasses.replace(a, at_us=a.at_us - first) for a in wanted if a.at_us >= first]
+    say(f"playing {len(arrivals):,} requests of {trace.name} over {seconds:g} s against {', '.join(target)}")
+    report = asyncio.run(play(arrivals, {"": Target(model=model, urls=tuple(target))}))
     if json:
         unhappy = [dataclasses.asdict(each) for each in report.not_ok]
         answer_json({"counts": dict(report.counts), "not_ok": unhappy, "not_named": report.not_named})
