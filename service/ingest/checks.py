@@ -71,7 +71,7 @@ def _plain(table: TableSpec, column: ColumnSpec, sent: pa.Array) -> pa.Array:
     """Return the column in the type the wire says; a dictionary of texts is written out."""
     if sent.type == PLAIN[column.kind]:
         return sent
-    if column.kind is Kind.TEXT and sent.type.id == pa.dictionary(pa.int8(), pa.string()).id:
+    if column.kind is Kind.TEXT and pa.types.is_dictionary(sent.type):
         words = sent.dictionary
         if words.type == pa.string():
             return _written_out(table, column, sent)
