@@ -7,7 +7,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.middleware.gzip import GZipMiddleware
 
-from service.api import alerts, errors, health, ingest, pages, session, stream, views
+from service.api import alerts, errors, fleet, health, ingest, pages, session, stream, views
 from service.wiring import Service
 
 
@@ -17,10 +17,12 @@ def create_app(service: Service) -> FastAPI:
         title="Inferometer",
         version=version("inferometer"),
         description="Utilization, SLO burn, cost and anomalies of LLM inference on GPUs.",
+        docs_url=None,  # they come from another host; docs/api.md says the same
+        redoc_url=None,
     )
     app.state.service = service
     app.add_middleware(GZipMiddleware, minimum_size=2_000, compresslevel=4)
     errors.install(app)
-    for part in (ingest, health, pages, session, stream, views, alerts):
+    for part in (ingest, health, pages, session, stream, views, alerts, fleet):
         app.include_router(part.router)
     return app

@@ -1,29 +1,31 @@
 """The live ledger: intervals are closed one after the other, some time after their end.
 
-An interval closes when every agent heard of lately has sent facts from beyond it, or an hour
-after its end with what is missing as unobserved. It is written whole, in integers; the note of
-how far the ledger reaches moves after the write, so a crash writes an interval again, in place
-of the first time.
+An interval closes when every agent that should be heard has sealed what comes after it, has had
+time to send its backlog, and all of that is stored; or an hour after its end, with what is
+missing as unobserved. It is written whole, in integers; the note of how far the ledger reaches
+moves after the write, so a crash writes an interval again, in place of the first time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from cost.attribution import Window
 from cost.fleet import Gpu
 from cost.prices import PriceBook
 from service.costing import Facts as BilledFacts
 from service.costing import bill, seen_gpus
+from service.seen import Agent
 from service.store.facts import Facts
 from service.store.fleet import ExpectedGpu
 from service.store.ledger import Interval
 from service.store.notes import LEDGER_VERSION
 from service.store.state import State
+from service.writer import READER as STORE
 from slo.objective import Objective
-from telemetry.frame import Frame
+from telemetry.frame import Frame, combined
 from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND
 
 FIRST_VERSION: Final = "1"
@@ -31,8 +33,10 @@ CLOSED: Final = "ledger_closed_upto_us"
 GAP_US: Final = 10 * MICROS_PER_SECOND
 LONGEST_REQUEST_US: Final = MICROS_PER_HOUR
 """Requests that began earlier than this before an interval are not looked for."""
+PLACED_US: Final = 24 * MICROS_PER_HOUR
+"""How long a placement holds that is not told again; agents tell theirs every five minutes."""
 SILENT_AGENT_US: Final = 10 * MICROS_PER_MINUTE
-"""An agent not heard of for this long holds no interval open."""
+"""An agent not heard for this long, while we could have heard it, holds no interval open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,22 +48,44 @@ class Rules:
     currency: str
 
 
+class Stored(Protocol):
+    """What billing asks of the journal: how far it reaches, and how far a reader has come."""
+
+    def head(self) -> int:
+        """Return the id of the newest batch."""
+        ...
+
+    def cursor(self, reader: str) -> int:
+        """Return the id up to which nothing is left for a reader."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where billing takes from what it bills, and when that is complete."""
+
+    facts: Facts
+    state: State
+    journal: Stored
+    agents: Callable[[], Sequence[Agent]]
+    of_record: Callable[[Frame], Frame]
+    """Keeps the requests of each pool's vantage of record: nobody pays for a request twice."""
+
+
 class Billing:
     """Closes intervals. `step` belongs to one thread."""
 
     def __init__(
-        self,
-        facts: Facts,
-        state: State,
-        rules: Rules,
-        *,
-        objectives: Sequence[Objective],
-        watermarks: Callable[[], dict[str, int]],
-        clock: Callable[[], int],
+        self, sources: Sources, rules: Rules, *, objectives: Sequence[Objective], clock: Callable[[], int]
     ) -> None:
-        self._facts, self._state, self._rules = facts, state, rules
-        self._objectives, self._watermarks, self._clock = tuple(objectives), watermarks, clock
-        self.version = state.notes.set_once(LEDGER_VERSION, FIRST_VERSION)
+        """Go on where the ledger ends. One transaction."""
+        self._sources, self._rules = sources, rules
+        self._facts, self._state = sources.facts, sources.state
+        self._objectives, self._clock = tuple(objectives), clock
+        self._started_us = clock()
+        self._awaited: tuple[int, int] | None = None
+        """The end of an interval that is complete in the journal, and the head that must be stored."""
+        self.version = self._state.notes.set_once(LEDGER_VERSION, FIRST_VERSION)
 
     def step(self) -> bool:
         """Close the next interval that is due; true = another may be due."""
@@ -112,8 +138,27 @@ class Billing:
         now_us = self._clock()
         if now_us < end_us + self._rules.lag_us:
             return False
-        heard = [at for at in self._watermarks().values() if at > now_us - SILENT_AGENT_US]
-        return all(at >= end_us for at in heard) or now_us > end_us + MICROS_PER_HOUR
+        return now_us > end_us + MICROS_PER_HOUR or (self._told(end_us, now_us) and self._stored(end_us))
+
+    def _told(self, end_us: int, now_us: int) -> bool:
+        """Tell whether every agent has told what came before `end_us`. One that ended in order has."""
+        awaited = [
+            agent
+            for agent in self._sources.agents()
+            if not agent.stopped and now_us - max(agent.seen_us, self._started_us) < SILENT_AGENT_US
+        ]
+        return all(
+            agent.back_us is not None
+            and now_us >= agent.back_us + self._rules.lag_us
+            and agent.sealed_us >= end_us
+            for agent in awaited
+        )
+
+    def _stored(self, end_us: int) -> bool:
+        """Tell whether the store holds everything that was in the journal when all had told."""
+        if self._awaited is None or self._awaited[0] != end_us:
+            self._awaited = (end_us, self._sources.journal.head())
+        return self._sources.journal.cursor(STORE) >= self._awaited[1]
 
     def _facts_of(self, start_us: int, end_us: int) -> BilledFacts:
         """Return the facts that overlap an interval; states reach a little beyond its edges."""
@@ -126,18 +171,19 @@ class Billing:
             params={"interval_end_us": end_us},
         )
         return BilledFacts(
-            requests=running,
+            requests=self._sources.of_record(running),
             engine_samples=facts.frame("engine_samples", from_us=start_us, to_us=end_us),
             gpu_samples=facts.frame("gpu_samples", from_us=start_us, to_us=end_us),
-            placements=facts.frame("placements", from_us=0, to_us=end_us),
+            placements=facts.frame("placements", from_us=start_us - PLACED_US, to_us=end_us),
         )
 
     def _expect(self, gpu_samples: Frame, start_us: int) -> None:
-        texts = [gpu_samples.texts(name).listed() for name in ("gpu_uuid", "host", "gpu_model")]
-        seen = {uuid: (host, model) for uuid, host, model in zip(*texts, strict=True) if uuid is not None}
+        """Expect from now on every GPU that was ever seen."""
+        _, told = combined([gpu_samples.texts(name) for name in ("gpu_uuid", "host", "gpu_model")])
+        seen = {key[0]: key for key in told if key and key[0] is not None}
         self._state.fleet.expect(
             [
                 ExpectedGpu(gpu_uuid=uuid, host=host or "", gpu_model=model, since_us=start_us)
-                for uuid, (host, model) in sorted(seen.items())
+                for uuid, (_, host, model) in sorted(seen.items())
             ]
         )

@@ -21,7 +21,7 @@ from cost.prices import PriceBook
 from cost.requests import Requests
 from slo.cells import selected
 from slo.objective import Objective
-from telemetry.frame import Frame, Ints, Mask
+from telemetry.frame import Frame, Ints, Mask, combined
 from telemetry.identity import Vantage
 from telemetry.samples import ReplicaState
 
@@ -88,8 +88,8 @@ def missed(requests: Frame, objectives: Sequence[Objective]) -> Mask:
 def seen_gpus(gpu_samples: Frame) -> list[Gpu]:
     """Return every GPU of a frame with the model its samples name; None when none does."""
     models: dict[str, str | None] = {}
-    pairs = zip(gpu_samples.texts("gpu_uuid").listed(), gpu_samples.texts("gpu_model").listed(), strict=True)
-    for uuid, model in dict.fromkeys(pairs):
+    _, told = combined([gpu_samples.texts(name) for name in ("gpu_uuid", "gpu_model")])
+    for uuid, model in (key for key in told if key):
         if uuid is not None:
             models[uuid] = model or models.get(uuid)
     return [Gpu(uuid, model) for uuid, model in sorted(models.items())]

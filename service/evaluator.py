@@ -23,6 +23,7 @@ from service.alerting import Alerting
 from service.fold import Fold
 from service.live import LiveWindow
 from service.own_metrics import Tally
+from service.presence import Presence
 from service.replica_states import ReplicaStates
 from slo.conditions import conditions
 from slo.evaluate import Judgement
@@ -81,6 +82,7 @@ class Parts:
     alerting: Alerting
     findings: FindingRows
     states: ReplicaStates
+    presence: Presence
     routes: Callable[[], Sequence[Route]]
     prices: Callable[[Frame], Mapping[str, int]]
     """Nano-currency per hour of each GPU seen in a frame of GPU samples."""
@@ -110,7 +112,8 @@ class Evaluator:
         detection = detect(frame)
         changed, found = self._findings(detection, parts.prices(gpu_samples), now_us)
         states = parts.states.step(engine_samples, self._stalled(), now_us)
-        round_ = parts.alerting.round([*judged, *found], parts.routes(), now_us)
+        present = parts.presence.judge(gpu_samples, parts.alerting.open(), now_us)
+        round_ = parts.alerting.round([*judged, *found, *present], parts.routes(), now_us)
         if changed:
             parts.findings.save_findings(changed, now_us)
             parts.on_change(changed)

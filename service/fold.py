@@ -99,7 +99,7 @@ class Fold:
                 self._count(group)
         for batch in batches:
             for rows in batch.frames.values():
-                self._live.add(batch.entry.agent, rows)
+                self._live.add(rows)
         if entries:
             self._position = entries[-1].entry_id
         if self._clock() - self._flushed_us >= FLUSH_US:

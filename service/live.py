@@ -45,11 +45,10 @@ class LiveWindow:
         self._chunks: dict[str, deque[_Chunk]] = {table.name: deque() for table in TABLES}
         self._rows = dict.fromkeys(self._chunks, 0)
         self._newest: dict[str, int] = {}
-        self._told: dict[str, int] = {}
         self._lock = threading.Lock()
         self.dropped_rows = 0
 
-    def add(self, agent: str, frame: Frame) -> None:
+    def add(self, frame: Frame) -> None:
         """Keep one batch's rows of one table and let go of what is too old or too much."""
         if frame.rows == 0:
             return
@@ -58,7 +57,6 @@ class LiveWindow:
         frame = frame.select(KEPT[table]) if table in KEPT else frame
         with self._lock:
             self._newest[table] = max(self._newest.get(table, 0), newest)
-            self._told[agent] = max(self._told.get(agent, 0), newest)
             self._chunks[table].append(_Chunk(frame, newest))
             self._rows[table] += frame.rows
             self._trim(table)
@@ -87,8 +85,3 @@ class LiveWindow:
         """Return the event time of the newest row ever added, UTC microseconds; None = none was."""
         with self._lock:
             return self._newest.get(table)
-
-    def watermarks(self) -> dict[str, int]:
-        """Return, for each agent heard of, the newest event time it has sent (UTC microseconds)."""
-        with self._lock:
-            return dict(self._told)

@@ -7,8 +7,10 @@ line while the service runs are seen at the next look.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from alerts.inhibition import InhibitRule
+from alerts.matchers import Matcher
 from alerts.receivers import Receiver
 from alerts.receivers.webhook import Webhook, new_secret
 from alerts.routing import Route
@@ -16,9 +18,21 @@ from service.clock import now_us
 from service.settings import ReceiverSettings
 from service.store.silences import StoredReceiver
 from service.store.state import State
+from slo.objective import Objective
+from telemetry.condition import Severity
 
 GROUP_BY = ("alertname", "pool", "objective")
 KIND = "webhook"
+
+
+def page_before_ticket(objectives: Iterable[Objective]) -> InhibitRule:
+    """Return the rule that the page of an objective and group says all that its ticket would."""
+    groups = sorted({column for objective in objectives for column in objective.group_by})
+    return InhibitRule(
+        source=(Matcher("severity", "=", Severity.PAGE),),
+        target=(Matcher("severity", "=", Severity.TICKET), Matcher("objective", "!=", "")),
+        equal=("alertname", "objective", *groups),
+    )
 
 
 class Receiving(Mapping[str, Receiver]):

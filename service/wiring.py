@@ -7,9 +7,10 @@ what cannot work, naming the thing, the cause and what to do. Threads run only a
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -23,7 +24,7 @@ from cost.prices import PriceError, parse
 from journal import Journal, JournalError, Limits
 from service.access import Caller, KnownCallers
 from service.alerting import Alerting
-from service.billing import Billing, Rules
+from service.billing import Billing, Rules, Sources
 from service.cell_store import CellStore
 from service.clock import now_us
 from service.counts import LoadedCells, ObjectiveCounts, backfill
@@ -32,12 +33,15 @@ from service.finding_rows import FindingStore
 from service.fold import READER as FOLD
 from service.fold import Fold
 from service.ingest.recent import Recent
+from service.jobs import Job, Jobs
 from service.live import LiveWindow
 from service.objectives.chosen import Chosen, chosen
 from service.objectives.mistakes import ObjectiveFileError
-from service.own_metrics import OwnMetrics, Tally, journal_gauges
-from service.receiving import Receiving
+from service.own_metrics import OwnMetrics, Tally
+from service.presence import Presence
+from service.receiving import Receiving, page_before_ticket
 from service.replica_states import ReplicaStates
+from service.rollup import roll_up
 from service.seen import Seen
 from service.settings import Settings
 from service.sightings import Sightings
@@ -46,23 +50,35 @@ from service.store.facts import Facts
 from service.store.migrate import upgrade_facts, upgrade_state
 from service.store.state import State
 from service.store.tokens import Role
-from service.threads import Worker
+from service.threads import FORESEEN, Worker
+from service.vitals import Vitals
 from service.writer import READER as STORE
 from service.writer import Writer
 from slo.ring import AHEAD_US
-from telemetry.columns import TABLES
+from telemetry.events import EventKind
 from telemetry.frame import Frame
-from telemetry.units import MICROS_PER_MINUTE, MICROS_PER_SECOND
-from telemetry.wire import BatchHeader
+from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND
 
 FIRST_TOKEN_NAME: Final = "first-admin"  # noqa: S105 - a name, not a secret
 COUNTED: Final = "counted_upto"
-EVALUATION_LATE: Final = 6
-"""Evaluations missed before the service says that it cannot be believed."""
+ROLL_UP_SECONDS: Final = 3600.0
+_LOG = logging.getLogger(__name__)
+_STOPPED: Final = (
+    "SELECT agent, argMax(kind, at_us) AS last FROM events WHERE dataset = '' "
+    "AND kind IN ({start:String}, {stop:String}) GROUP BY agent HAVING last = {stop:String}"
+)
 
 
 class StartError(Exception):
     """The service cannot start: what, why, and what to do."""
+
+
+_MENDABLE: Final = (ObjectiveFileError, PriceError, StoreError, JournalError, AlertsError, OSError)
+"""What keeps a service from starting and a person can mend; the message is whole."""
+
+
+def _unable(error: Exception) -> StartError:
+    return StartError(f"the service does not start: {error}")
 
 
 @dataclass(slots=True)
@@ -88,8 +104,7 @@ class Service:
         self.journal, self.facts, self.state = stores.journal, stores.facts, stores.state
         self.tally = Tally()
         self.live = LiveWindow()
-        self.seen = Seen(self.state.fleet)
-        self.metrics = OwnMetrics(self.tally, self._gauges)
+        self.seen = Seen(self.state, stopped=self._stopped_agents())
         self.receiving = Receiving(self.state, external_url=url)
         self.new_admin_token: str | None = None
         self.listeners = 0
@@ -110,6 +125,9 @@ class Service:
         self.evaluator = self._new_evaluator()
         self.delivery = self._new_delivery()
         self._workers = self._new_workers()
+        self._jobs = self._new_jobs()
+        self.vitals = self._new_vitals()
+        self.metrics = OwnMetrics(self.tally, self.vitals.readings)
 
     @classmethod
     def open(cls, settings: Settings, *, url: str, tell: Callable[[str], None]) -> Self:
@@ -120,28 +138,36 @@ class Service:
                 parse(f"{model}={price}", source="settings") for model, price in settings.prices.items()
             ]
             stores = _opened(settings)
-        except (ObjectiveFileError, PriceError, StoreError, JournalError, OSError) as error:
-            raise StartError(f"the service does not start: {error}") from error
-        stores.state.prices.add(prices, settings.currency, now_us=now_us())
-        stores.state.objectives.replace(objectives.stored(), now_us=now_us())
-        service = cls(settings, stores, objectives, url)
+        except _MENDABLE as error:
+            raise _unable(error) from error
         try:
+            stores.state.prices.add(prices, settings.currency, now_us=now_us())
+            stores.state.objectives.replace(objectives.stored(), now_us=now_us())
+            service = cls(settings, stores, objectives, url)
             service.receiving.keep(settings.receivers, tell=tell)
-        except AlertsError as error:
+            if not stores.state.tokens.listed():
+                service.new_admin_token = stores.state.tokens.create(
+                    FIRST_TOKEN_NAME, Role.ADMIN, now_us=now_us()
+                )
+        except _MENDABLE as error:
             stores.close()
-            raise StartError(f"the service does not start: {error}") from error
-        if not stores.state.tokens.listed():
-            service.new_admin_token = stores.state.tokens.create(
-                FIRST_TOKEN_NAME, Role.ADMIN, now_us=now_us()
-            )
+            raise _unable(error) from error
         return service
 
     def start(self) -> None:
-        """Repair the block in flight, count what new objectives missed, and start every thread."""
-        self.writer.recover()
-        self._backfill()
+        """Repair the block in flight, count what new objectives missed, and start every thread.
+
+        Raises `StartError`.
+        """
+        try:
+            self.writer.recover()
+            self._backfill()
+            self.live.add(self._placements())
+        except _MENDABLE as error:
+            raise _unable(error) from error
         for worker in self._workers:
             worker.start()
+        self._jobs.start()
 
     def end_streams(self) -> None:
         """Let the pages that listen go: their streams would never end by themselves."""
@@ -151,11 +177,18 @@ class Service:
         """Stop every thread, write what is counted, and let go of the stores."""
         self.end_streams()
         for worker in self._workers:
+            worker.ask_to_stop()
+        self._jobs.stop()
+        for worker in self._workers:
             worker.stop()
         self.delivery.close()
-        if self.fold.ready:
-            self.fold.flush()
-        self.stores.close()
+        try:
+            if self.fold.ready:
+                self.fold.flush()
+        except FORESEEN as error:
+            _LOG.warning("close: counts are not written, the next start folds them again: %s", error)
+        finally:
+            self.stores.close()
 
     def identify(self, secret: str) -> Caller | None:
         """Return who a token belongs to; None for one that is unknown or revoked.
@@ -164,14 +197,9 @@ class Service:
         """
         return self.callers.find(secret)
 
-    def heard(self, agent: str, header: BatchHeader, at_us: int) -> None:
-        """Note that an agent was heard; the clock offset is what sealing and receipt say."""
-        self.seen.note(agent, header, at_us)
-
     def newest_us(self) -> int | None:
         """Return the event time of the newest fact of any kind; None before the first."""
-        newest = (self.live.newest_us(table.name) for table in TABLES)
-        return max((at for at in newest if at is not None), default=None)
+        return self.vitals.newest_us()
 
     def marks(self) -> list[str]:
         """Return what every page must wear: that facts are simulated, that objectives are guesses."""
@@ -182,16 +210,15 @@ class Service:
             marks.append("objectives are guesses until you write your own")
         return marks
 
-    def complaints(self) -> list[str]:
-        """Return why judgement cannot be relied on now; empty when everything moves."""
-        reasons = [f"thread {worker.name} does not run" for worker in self._workers if not worker.alive]
-        late_us = int(EVALUATION_LATE * self.settings.evaluation_seconds * MICROS_PER_SECOND)
-        age_us = now_us() - self.evaluator.latest.at_us
-        if age_us > late_us:
-            reasons.append(f"the last evaluation is {age_us // MICROS_PER_SECOND} s old")
-        if not self.fold.ready:
-            reasons.append("still counting what was in the journal at start")
-        return reasons
+    def _stopped_agents(self) -> list[str]:
+        """Return the agents that said they were stopped and nothing since. One query."""
+        kinds = {"start": EventKind.AGENT_START.value, "stop": EventKind.AGENT_STOP.value}
+        return [str(row["agent"]) for row in self.facts.query(_STOPPED, kinds).to_pylist()]
+
+    def _placements(self) -> Frame:
+        """Return what was placed where in the last hour: agents tell it only every few minutes."""
+        at_us = now_us()
+        return self.facts.frame("placements", from_us=at_us - MICROS_PER_HOUR, to_us=at_us)
 
     def _new_fold(self) -> Fold:
         at_us = now_us()
@@ -238,8 +265,10 @@ class Service:
             if len(cells.bucket):
                 self.cells.write(objective.version, MICROS_PER_MINUTE, cells, upto)
             counting.load(LoadedCells(cells, np.full(len(cells.bucket), upto)), {}, upto)
-        known |= {counting.objective.version: upto for counting in new}
-        self.state.notes.set({COUNTED: json.dumps(known)})
+        told = known | {counting.objective.version: upto for counting in new}
+        # One that is dropped and comes back is counted anew: meanwhile nobody counted for it.
+        current = {c.objective.version: told[c.objective.version] for c in self.fold.counts}
+        self.state.notes.set({COUNTED: json.dumps(current)})
 
     def _stored_requests(self, from_us: int, to_us: int) -> Frame:
         return self.fold.of_record(self.facts.frame("requests", from_us=from_us, to_us=to_us))
@@ -259,14 +288,14 @@ class Service:
             lag_us=self.settings.ledger_lag_seconds * MICROS_PER_SECOND,
             currency=self.settings.currency,
         )
-        return Billing(
-            self.facts,
-            self.state,
-            rules,
-            objectives=self.objectives.objectives,
-            watermarks=self.live.watermarks,
-            clock=now_us,
+        sources = Sources(
+            facts=self.facts,
+            state=self.state,
+            journal=self.journal,
+            agents=self.seen.agents,
+            of_record=self.fold.of_record,
         )
+        return Billing(sources, rules, objectives=self.objectives.objectives, clock=now_us)
 
     def _new_evaluator(self) -> Evaluator:
         parts = Parts(
@@ -275,6 +304,12 @@ class Service:
             alerting=self.alerting,
             findings=FindingStore(self.state.findings, self.facts.evidence, now_us),
             states=ReplicaStates(self.state.fleet),
+            presence=Presence(
+                self.seen,
+                self.state,
+                lag_us=int(self.settings.sample_lag_seconds * MICROS_PER_SECOND),
+                clock=now_us,
+            ),
             routes=self.receiving.routes,
             prices=self.billing.hourly,
             tally=self.tally,
@@ -299,7 +334,11 @@ class Service:
             for alert in self.alerting.standing
             if alert.state is AlertState.FIRING and alert.incident
         }
-        return Context(silences=tuple(self.state.silences.standing(now_us())), firing=firing)
+        return Context(
+            silences=tuple(self.state.silences.standing(now_us())),
+            inhibit_rules=(page_before_ticket(self.objectives.objectives),),
+            firing=firing,
+        )
 
     def _new_workers(self) -> list[Worker]:
         every = self.settings.evaluation_seconds
@@ -317,15 +356,26 @@ class Service:
         self.delivery.run_once()
         return False
 
-    def _gauges(self) -> Mapping[str, float | None]:
-        newest, at_us, latest = self.newest_us(), now_us(), self.evaluator.latest
-        return {
-            **journal_gauges(self.journal.stats()),
-            "evaluation_age_seconds": (at_us - latest.at_us) / MICROS_PER_SECOND,
-            "evaluation_seconds": latest.took_us / MICROS_PER_SECOND,
-            "newest_fact_age_seconds": None if newest is None else (at_us - newest) / MICROS_PER_SECOND,
-            "live_dropped_rows": self.live.dropped_rows,
-        }
+    def _new_jobs(self) -> Jobs:
+        return Jobs([Job("roll_up", ROLL_UP_SECONDS, self._roll_up)], tally=self.tally)
+
+    def _roll_up(self) -> None:
+        upto = self.journal.cursor(FOLD)
+        roll_up(self.cells, self.objectives.objectives, upto=upto, now_us=now_us())
+
+    def _new_vitals(self) -> Vitals:
+        return Vitals(
+            journal=self.journal,
+            fold=self.fold,
+            live=self.live,
+            writer=self.writer,
+            evaluator=self.evaluator,
+            delivery=self.delivery,
+            workers=self._workers,
+            listeners=lambda: self.listeners,
+            evaluation_seconds=self.settings.evaluation_seconds,
+            clock=now_us,
+        )
 
 
 def _opened(settings: Settings) -> Stores:

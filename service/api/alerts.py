@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, Field
 
-from alerts.errors import ConfigurationError, DeliveryError
+from alerts.errors import DeliveryError
 from alerts.matchers import Matcher
 from alerts.notification import Notification, NotifiedAlert
 from alerts.silences import Silence
@@ -61,13 +61,26 @@ def replay(notification_id: str, service: TheService, caller: Admin) -> None:
     _audit(service, caller.name, "replay", notification_id)
 
 
+@router.get("/silences")
+def silences(service: TheService, _caller: Reader) -> list[dict[str, Any]]:
+    """Return the silences that stand, the one that began first first."""
+    return [
+        {
+            "id": each.id,
+            "matchers": [str(matcher) for matcher in each.matchers],
+            "starts_at_us": each.starts_at_us,
+            "ends_at_us": each.ends_at_us,
+            "created_by": each.created_by,
+            "comment": each.comment,
+        }
+        for each in service.state.silences.standing(now_us())
+    ]
+
+
 @router.post("/silences", status_code=201)
 def silence(body: NewSilence, service: TheService, caller: Admin) -> dict[str, str]:
     """Hold back notifications that match for a while; what is held back stays listed."""
-    try:
-        matchers = tuple(Matcher(each.label, each.operator, each.value) for each in body.matchers)
-    except ConfigurationError as error:
-        raise HTTPException(422, str(error)) from None
+    matchers = tuple(Matcher(each.label, each.operator, each.value) for each in body.matchers)
     at_us = now_us()
     made = Silence(
         id=f"silence-{secrets.token_hex(6)}",
@@ -96,11 +109,11 @@ def test(name: str, service: TheService, caller: Admin) -> dict[str, Any]:
     if name not in service.receiving:
         raise HTTPException(404, f"no receiver is called {name!r}; there are {', '.join(service.receiving)}")
     at_us = now_us()
+    _audit(service, caller.name, "test receiver", name)
     try:
         status = service.receiving[name].send(_test_message(name, at_us), at_us)
     except DeliveryError as error:
         return {"delivered": False, "detail": str(error)}
-    _audit(service, caller.name, "test receiver", name)
     return {"delivered": True, "detail": f"answered {status}"}
 
 

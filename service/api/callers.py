@@ -29,12 +29,13 @@ def caller_of(request: Request) -> Caller | None:
 
 def _allowed(request: Request, role: Role) -> Caller:
     caller = caller_of(request)
+    if caller is not None and may(caller, role):
+        return caller
+    service_of(request).tally.add("unauthorized")
     if caller is None:
         hint = "send `Authorization: Bearer TOKEN`; `inferometer token create` makes one"
         raise HTTPException(401, f"no token, or one that is not known here; {hint}")
-    if not may(caller, role):
-        raise HTTPException(403, f"token {caller.name!r} is for {caller.role}, this needs {role}")
-    return caller
+    raise HTTPException(403, f"token {caller.name!r} is for {caller.role}, this needs {role}")
 
 
 def agent(request: Request) -> Caller:

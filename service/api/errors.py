@@ -8,20 +8,28 @@ from typing import Final
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from journal.errors import JournalClosed, JournalFault, JournalFull
+from alerts.errors import ConfigurationError
+from journal.errors import JournalError, JournalFull
+from service.store.errors import StoreError, StoreRefused
 from telemetry.wire import WireError, WireVersionError
 
+RETRY_SECONDS: Final = 5
 STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (JournalFull, 429),
-    (JournalFault, 503),
-    (JournalClosed, 503),
+    (JournalError, 503),
+    (StoreRefused, 422),
+    (StoreError, 503),
     (WireVersionError, 426),
     (WireError, 422),
+    (ConfigurationError, 422),
+    (Exception, 500),
 )
+"""The nearest class of an error decides."""
+FAULT: Final = "the service has a fault; its log says which"
 
 
 def install(app: FastAPI) -> None:
-    """Make the app answer every known error by the table."""
+    """Make the app answer every error by the table, as `{"detail": ...}`."""
     for kind, status in STATUS:
         app.add_exception_handler(kind, _handler(status))
 
@@ -32,7 +40,8 @@ def _handler(status: int) -> Callable[[Request, Exception], Awaitable[JSONRespon
         if isinstance(error, JournalFull):
             headers["Retry-After"] = str(max(1, round(error.retry_after_seconds)))
         elif status == 503:
-            headers["Retry-After"] = "5"
-        return JSONResponse({"detail": str(error)}, status_code=status, headers=headers)
+            headers["Retry-After"] = str(RETRY_SECONDS)
+        detail = FAULT if status == 500 else str(error)
+        return JSONResponse({"detail": detail}, status_code=status, headers=headers)
 
     return answer

@@ -24,7 +24,7 @@ def health(service: TheService, response: Response) -> Health:
 
     Never says ok because the process merely answers: threads must live and evaluations be young.
     """
-    reasons = service.complaints()
+    reasons = service.vitals.complaints()
     response.status_code = 503 if reasons else 200
     return Health(ok=not reasons, reasons=reasons)
 

@@ -29,8 +29,8 @@ async def stream(request: Request, service: TheService, _caller: Reader) -> Stre
 
 
 async def _events(request: Request, service: Service) -> AsyncIterator[str]:
-    service.listeners += 1
     told, quiet = service.evaluator.latest.at_us, 0.0
+    service.listeners += 1
     try:
         yield "retry: 2000\n\n"
         while not service.stopping and not await request.is_disconnected():
