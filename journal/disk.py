@@ -51,6 +51,8 @@ class Ballast:
         try:
             with self.path.open("xb") as file:
                 os.posix_fallocate(file.fileno(), 0, self.size)
+        except FileExistsError:
+            return  # another thread was faster
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise
