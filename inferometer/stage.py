@@ -62,9 +62,13 @@ class Stage:
 
     def service(self, **settings: object) -> Part:
         """Start the service with settings of `service.settings`; return once it answers."""
-        config = self._config("service", data_dir=str(self.data_dir), **settings)
-        child = self._children.start("service", ["up", "--config", config])
+        child = self.launched_service(**settings)
         return Part(child, child.wait_for("ready:", START_SECONDS))
+
+    def launched_service(self, **settings: object) -> Child:
+        """Start the service and do not wait for it."""
+        config = self._config("service", data_dir=str(self.data_dir), **settings)
+        return self._children.start("service", ["up", "--config", config])
 
     def token(self, agent: str) -> str:
         """Make a token for an agent; the service's data directory must be there."""

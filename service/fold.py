@@ -72,7 +72,8 @@ class Fold:
         }
         self._columns = tuple(judged | {"request_id", "vantage", "pool", "ended_at_us"})
         self._wanted = {"requests": {*self._columns, *KEPT["requests"]}}
-        self._position = journal.cursor(READER)
+        self._position = self._counted_upto = journal.cursor(READER)
+        self._live_upto = -1
         self._head_at_start = journal.head()
         self._flushed_us = clock()
         self.lock = threading.Lock()
@@ -87,6 +88,14 @@ class Fold:
         """The objectives being counted; hold `lock` to read them."""
         return self._counts
 
+    def resume(self, live_upto: int) -> None:
+        """Go on beside a live window that holds the batches up to an entry; before the first step.
+
+        What is between it and the cursor is only added to the window: it has been counted.
+        """
+        self._live_upto = live_upto
+        self._position = min(self._position, live_upto)
+
     def step(self) -> bool:
         """Count what is new in the journal, at most `MAX_BATCHES` batches; true = there is more.
 
@@ -95,11 +104,12 @@ class Fold:
         entries = self._journal.read(self._position, MAX_BATCHES, MAX_BYTES)
         batches = [batch for batch in map(self._decoded, entries) if batch is not None]
         with self.lock:
-            for group in self._groups(batches):
+            for group in self._groups([one for one in batches if one.entry.entry_id > self._counted_upto]):
                 self._count(group)
         for batch in batches:
-            for rows in batch.frames.values():
-                self._live.add(rows)
+            if batch.entry.entry_id > self._live_upto:
+                for rows in batch.frames.values():
+                    self._live.add(rows)
         if entries:
             self._position = entries[-1].entry_id
         if self._clock() - self._flushed_us >= FLUSH_US:
@@ -113,7 +123,7 @@ class Fold:
         crash in between repeats exactly what was lost. Raises `StoreError` when a store cannot
         take it now; then everything is still to be written.
         """
-        upto = self._position
+        upto = max(self._position, self._counted_upto)
         with self.lock:
             early = {counts.objective.version: dict(counts.early) for counts in self._counts if counts.early}
         self._sightings.keep(early, upto)

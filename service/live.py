@@ -1,7 +1,8 @@
 """The last minutes of every kind of fact, in memory, for what is judged now.
 
 The stores are some seconds behind by design (blocks of ten seconds); the fold puts each
-batch here as it counts it, so detectors and pages see facts about four seconds old.
+batch here as it counts it, so detectors and pages see facts about four seconds old. After a
+start the window is restored from the store, so that a restart forgets no stall and no placement.
 
 Bounds: `keep_us` of event time (placements: `PLACED_US`, since they are told seldom) and
 `MAX_ROWS` rows a table, the oldest dropped first; drops for want of room are counted in
@@ -17,6 +18,7 @@ from typing import Final
 
 import numpy as np
 
+from service.store.facts import Facts
 from telemetry.columns import TABLE, TABLES
 from telemetry.frame import Frame, concat
 from telemetry.units import MICROS_PER_MINUTE
@@ -60,6 +62,12 @@ class LiveWindow:
             self._chunks[table].append(_Chunk(frame, newest))
             self._rows[table] += frame.rows
             self._trim(table)
+
+    def restore(self, facts: Facts, now_us: int) -> None:
+        """Take up what is stored of the last minutes. One query a table. Raises `StoreError`."""
+        for table, keep_us in self._keep_us.items():
+            columns = {*KEPT[table], TABLE[table].time_column} if table in KEPT else None
+            self.add(facts.frame(table, from_us=now_us - keep_us, to_us=now_us + keep_us, columns=columns))
 
     def _trim(self, table: str) -> None:
         chunks, oldest = self._chunks[table], self._newest[table] - self._keep_us[table]

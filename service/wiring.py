@@ -6,10 +6,12 @@ what cannot work, naming the thing, the cause and what to do. Threads run only a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
 import secrets
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Self
@@ -57,7 +59,7 @@ from service.writer import Writer
 from slo.ring import AHEAD_US
 from telemetry.events import EventKind
 from telemetry.frame import Frame
-from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND
+from telemetry.units import MICROS_PER_MINUTE, MICROS_PER_SECOND
 
 FIRST_TOKEN_NAME: Final = "first-admin"  # noqa: S105 - a name, not a secret
 COUNTED: Final = "counted_upto"
@@ -162,7 +164,9 @@ class Service:
         try:
             self.writer.recover()
             self._backfill()
-            self.live.add(self._placements())
+            self.live.restore(self.facts, now_us())
+            self.fold.resume(self.journal.cursor(STORE))
+            self.state.notifications.release(self._place)
         except _MENDABLE as error:
             raise _unable(error) from error
         for worker in self._workers:
@@ -214,11 +218,6 @@ class Service:
         """Return the agents that said they were stopped and nothing since. One query."""
         kinds = {"start": EventKind.AGENT_START.value, "stop": EventKind.AGENT_STOP.value}
         return [str(row["agent"]) for row in self.facts.query(_STOPPED, kinds).to_pylist()]
-
-    def _placements(self) -> Frame:
-        """Return what was placed where in the last hour: agents tell it only every few minutes."""
-        at_us = now_us()
-        return self.facts.frame("placements", from_us=at_us - MICROS_PER_HOUR, to_us=at_us)
 
     def _new_fold(self) -> Fold:
         at_us = now_us()
@@ -318,8 +317,14 @@ class Service:
         )
         return Evaluator(parts)
 
+    @property
+    def _place(self) -> str:
+        """Name this data directory, which one process holds at a time: its earlier workers are dead."""
+        where = f"{socket.gethostname()}\0{self.settings.data_dir.resolve()}"
+        return hashlib.sha256(where.encode()).hexdigest()[:12]
+
     def _new_delivery(self) -> Delivery:
-        worker = f"{os.getpid()}-{secrets.token_hex(4)}"
+        worker = f"{self._place}-{os.getpid()}-{secrets.token_hex(4)}"
         return Delivery(
             self.state.notifications,
             self.receiving,

@@ -81,6 +81,18 @@ class Notifications:
                 _remember(connection, claim.notification, result)
         return done == 1
 
+    def release(self, place: str) -> int:
+        """Let go of what workers of a place (the beginning of their names) hold; for when they are dead.
+
+        Returns how many rows are due again at once, instead of when their leases run out.
+        """
+        held = and_(notifications.c.worker.startswith(place, autoescape=True), _OPEN)
+        with self._database.writing() as connection:
+            freed = connection.execute(
+                update(notifications).where(held).values(worker=None, lease_until_us=0)
+            )
+            return freed.rowcount
+
     def enable(self, receiver: str) -> None:
         """Let a disabled receiver be sent to again."""
         with self._database.writing() as connection:

@@ -21,6 +21,7 @@ from service.store.errors import StoreUnavailable
 from slo.cells import Cells
 from slo.indicators.ttft import Ttft
 from slo.objective import Objective
+from telemetry.events import Event, EventKind
 from telemetry.requests import InFlightRequest, RequestRecord, Status
 from telemetry.units import MICROS_PER_MINUTE, MICROS_PER_SECOND
 from telemetry.wire import BatchHeader, encode
@@ -69,14 +70,14 @@ class Stores:
         return LoadedCells(cells, columns[2])
 
 
-def opened(journal: Journal, stores: Stores) -> Fold:
+def opened(journal: Journal, stores: Stores, live: LiveWindow | None = None) -> Fold:
     """Return a fold as a process that starts now makes it."""
     sightings = Sightings(stores, journal.cursor(READER))
     counts = ObjectiveCounts(OBJECTIVE, now_us=NOW_US, group_cap=100)
     counts.load(stores.loaded(), sightings.early.get(OBJECTIVE.version, {}))
     return Fold(
         journal,
-        LiveWindow(),
+        live or LiveWindow(),
         [counts],
         cells=stores,
         sightings=sightings,
@@ -185,6 +186,7 @@ def test_every_request_counts_once_whatever_happens(folder, seed):
             _try_to_flush(fold)
         if "crash" in fate:
             fold = opened(journal, stores)
+            fold.resume(chance.randint(journal.cursor(READER) - 3, journal.head()))
     while fold.step():
         pass
     stores.failing = 0
@@ -241,3 +243,27 @@ def test_what_was_counted_early_is_forgotten_once_its_end_is_counted_for_good(fo
     journal.close()
     assert early > 0
     assert fold.counts[0].early == {}
+
+
+@pytest.mark.parametrize("live_upto", range(7))
+def test_after_a_start_the_live_window_gets_what_it_lacks_and_nothing_twice(folder, live_upto):
+    stores, live = Stores(), LiveWindow()
+    journal = Journal.open(
+        folder / f"live-{live_upto}.db", Limits(ballast_bytes=0), readers=(READER, "store")
+    )
+    for seq in range(6):
+        header = BatchHeader(boot="b", seq=seq, sealed_at_us=NOW_US, host="h")
+        body = encode(header, {"events": [Event(at_us=NOW_US + seq, kind=EventKind.DEPLOY, host="h")]})
+        journal.append(Sealed(agent="a", boot="b", seq=seq, received_at_us=NOW_US, body=body)).result()
+    first = journal.head() - 5
+    journal.advance(READER, first + 3)
+    fold = opened(journal, stores, live)
+    fold.resume(first - 1 + live_upto)
+    while fold.step():
+        pass
+    fold.flush()
+    cursor, head = journal.cursor(READER), journal.head()
+    journal.close()
+    told = live.frame("events", 0, 2 * NOW_US).numbers("at_us").values - NOW_US
+    assert told.tolist() == list(range(live_upto, 6))
+    assert cursor == head

@@ -149,3 +149,15 @@ def test_a_receiver_that_is_gone_is_listed_until_it_is_enabled(state):
 def test_an_unknown_row_cannot_be_replayed(state):
     with pytest.raises(StoreRefused, match="none of this id"):
         state.notifications.replay("msg_0", 0)
+
+
+def test_what_dead_workers_of_this_place_held_is_due_again_at_once(state):
+    state.notifications.add([told(1, lane="a"), told(2, lane="b")])
+    ours = state.notifications.claim(10, "here-1-x", lease_us=1000)
+    theirs = state.notifications.claim(10, "there-1-x", lease_us=1000)
+    assert state.notifications.release("here") == 1
+    again = state.notifications.claim(11, "here-2-y", lease_us=1000)
+    assert again.notification == ours.notification
+    assert state.notifications.claim(11, "here-2-y", lease_us=1000) is None
+    assert not state.notifications.finish(ours, Result(outcome=Outcome.DELIVERED, at_us=12, detail="late"))
+    assert state.notifications.finish(theirs, Result(outcome=Outcome.DELIVERED, at_us=12, detail="in time"))
