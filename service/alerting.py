@@ -57,7 +57,9 @@ class Alerting:
         """Load the alerts as they stood when the last process ended. One query."""
         self._rows = rows
         self._policy = policy or Policy()
-        self._alerts = {alert.key: alert for alert in rows.alerts()}
+        self._alerts = _by_key(rows.alerts())
+        self._sure = True
+        """False after a commit of which it is not known whether it happened."""
         self._keys: dict[tuple[object, ...], str] = {}
 
     @property
@@ -72,9 +74,11 @@ class Alerting:
     def round(self, conditions: Iterable[Condition], root: Sequence[Route], now_us: int) -> Round:
         """Step every condition, plan what people are told under each root route, and commit.
 
-        In memory nothing moves before the commit has succeeded, so a failed round is simply
-        tried again by the next one.
+        In memory nothing moves before the commit has succeeded. The round after a failed one
+        begins with what the rows say: the commit may have happened and only its answer been lost.
         """
+        if not self._sure:
+            self._alerts, self._sure = _by_key(self._rows.alerts()), True
         judged = {key: one for one in conditions if self._matters(key := self._key(one), one)}
         unjudged = (_unknown(alert) for alert in self.open() if alert.key not in judged)
         steps = [
@@ -86,9 +90,10 @@ class Alerting:
         planned = tuple(note for route in root for note in plan(transitions, route, now_us=now_us))
         worth_a_row = [alert for alert in changed if self._durable(alert)]
         if worth_a_row or transitions:
+            self._sure = False
             self._rows.commit(worth_a_row, transitions, planned)
-        self._alerts |= {alert.key: alert for alert in changed}
-        self._forget(now_us)
+            self._sure = True
+        self._alerts = self._remembered(changed, now_us)
         return Round(changed, transitions, planned)
 
     def _matters(self, key: str, condition: Condition) -> bool:
@@ -116,15 +121,18 @@ class Alerting:
         only_words = before is not None and replace(alert, annotations=before.annotations) == before
         return alert.incident is not None and not only_words
 
-    def _forget(self, now_us: int) -> None:
+    def _remembered(self, changed: Iterable[Alert], now_us: int) -> dict[str, Alert]:
+        """Return all alerts without those that are over for long. A new dict: other threads read the old."""
         quiet = (AlertState.INACTIVE, AlertState.RESOLVED)
-        old = [
-            key
-            for key, alert in self._alerts.items()
-            if alert.state in quiet and now_us - alert.state_since_us > FORGET_US
-        ]
-        for key in old:
-            del self._alerts[key]
+        return {
+            key: alert
+            for key, alert in (self._alerts | _by_key(changed)).items()
+            if alert.state not in quiet or now_us - alert.state_since_us <= FORGET_US
+        }
+
+
+def _by_key(alerts: Iterable[Alert]) -> dict[str, Alert]:
+    return {alert.key: alert for alert in alerts}
 
 
 def _unknown(alert: Alert) -> Condition:

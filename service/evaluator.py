@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from alerts.routing import Route
 from alerts.state import Alert
-from anomalies.detect import Detection, detect, track
+from anomalies.detect import Detection, Key, detect, track
 from anomalies.detector import registry
 from anomalies.finding import Finding, as_condition, idle_cost_nano
 from anomalies.frame import ReplicaFrame, build
@@ -89,7 +89,6 @@ class Parts:
     tally: Tally
     currency: str
     clock: Callable[[], int]
-    on_change: Callable[[Sequence[KnownFinding]], None] = field(default=lambda _changed: None)
 
 
 class Evaluator:
@@ -110,13 +109,12 @@ class Evaluator:
         judgements, judged = self._objectives(now_us)
         frame, engine_samples, gpu_samples = self._frame(now_us)
         detection = detect(frame)
-        changed, found = self._findings(detection, parts.prices(gpu_samples), now_us)
-        states = parts.states.step(engine_samples, self._stalled(), now_us)
+        changed = self._changed(detection, parts.prices(gpu_samples), now_us)
+        found = [*self._held(changed), *self._cleared(detection, changed)]
         present = parts.presence.judge(gpu_samples, parts.alerting.open(), now_us)
         round_ = parts.alerting.round([*judged, *found, *present], parts.routes(), now_us)
-        if changed:
-            parts.findings.save_findings(changed, now_us)
-            parts.on_change(changed)
+        self._keep(changed, now_us)
+        states = parts.states.step(engine_samples, self._stalled(), now_us)
         parts.tally.add("evaluations")
         for transition in round_.transitions:
             parts.tally.add("transitions", transition.after)
@@ -140,7 +138,14 @@ class Evaluator:
                 judgement = counts.judge(now_us)
                 judgements.append(judgement)
                 judged += conditions(judgement, counts.ring.first_bad_us)
-        return tuple(judgements), judged
+        return tuple(judgements), [*judged, *self._dropped(judgements)]
+
+    def _dropped(self, judgements: Sequence[Judgement]) -> Iterable[Condition]:
+        """Yield the end of every open alert of an objective that is no longer there."""
+        there = {judgement.objective.name for judgement in judgements}
+        for alert in self._parts.alerting.open():
+            if alert.labels.get("objective") == alert.name and alert.name not in there:
+                yield _no_longer(alert)
 
     def _stalled(self) -> set[str]:
         """Return the replicas on which a finding of a stall is open."""
@@ -168,20 +173,27 @@ class Evaluator:
         )
         return frame, engine_samples, gpu_samples
 
-    def _findings(
-        self, detection: Detection, prices: Mapping[str, int], now_us: int
-    ) -> tuple[list[KnownFinding], list[Condition]]:
+    def _changed(self, detection: Detection, prices: Mapping[str, int], now_us: int) -> list[KnownFinding]:
+        """Return the findings that are new, last or have ended, as they are now."""
         tracked = track([known.finding for known in self._open.values()], detection)
-        changed = [self._known(f, prices, now_us) for f in (*tracked.open, *tracked.closed)]
-        self._open |= {known.finding.key: known for known in changed}
-        for ended in tracked.closed:
-            del self._open[ended.key]
-        lasting = [known for known in changed if known.finding.end_us is None]
-        held = [
+        return [self._known(f, prices, now_us) for f in (*tracked.open, *tracked.closed)]
+
+    def _held(self, changed: Sequence[KnownFinding]) -> list[Condition]:
+        return [
             as_condition(known.finding, Holds.YES, cost_nano=known.cost_nano, currency=self._parts.currency)
-            for known in lasting
+            for known in changed
+            if known.finding.end_us is None
         ]
-        return changed, [*held, *self._cleared(detection)]
+
+    def _keep(self, changed: Sequence[KnownFinding], now_us: int) -> None:
+        """Write findings, and take them for open or ended once that has succeeded."""
+        if changed:
+            self._parts.findings.save_findings(changed, now_us)
+            self._open = self._after(changed)
+
+    def _after(self, changed: Sequence[KnownFinding]) -> dict[Key, KnownFinding]:
+        known = self._open | {each.finding.key: each for each in changed}
+        return {key: each for key, each in known.items() if each.finding.end_us is None}
 
     def _known(self, finding: Finding, prices: Mapping[str, int], now_us: int) -> KnownFinding:
         before = self._open.get(finding.key)
@@ -191,28 +203,32 @@ class Evaluator:
             cost_nano=idle_cost_nano(finding, prices, now_us),
         )
 
-    def _cleared(self, detection: Detection) -> Iterable[Condition]:
+    def _cleared(self, detection: Detection, changed: Sequence[KnownFinding]) -> Iterable[Condition]:
         """Yield what is known to be well again, for every alert about a finding that is open.
 
         Asked of the alerts and not of the findings, so that a crash between the two commits
         leaves no alert behind.
         """
-        classes = {detector.id for detector in registry()}
+        classes, lasting = {detector.id for detector in registry()}, self._after(changed)
         for alert in self._parts.alerting.open():
             key = (alert.name, alert.labels.get("subject", ""))
-            if alert.name in classes and key in detection.cleared and key not in self._open:
-                yield Condition(
-                    name=alert.name,
-                    labels=alert.labels,
-                    severity=alert.severity,
-                    holds=Holds.NO,
-                    annotations=alert.annotations,
-                )
+            if alert.name in classes and key in detection.cleared and key not in lasting:
+                yield _no_longer(alert)
 
     def _well_since(self, now_us: int) -> int | None:
         if self._parts.alerting.open():
             return None
         return self.latest.all_well_since_us or now_us
+
+
+def _no_longer(alert: Alert) -> Condition:
+    return Condition(
+        name=alert.name,
+        labels=alert.labels,
+        severity=alert.severity,
+        holds=Holds.NO,
+        annotations=alert.annotations,
+    )
 
 
 def finding_id(finding: Finding) -> str:

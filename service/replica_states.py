@@ -36,17 +36,24 @@ class ReplicaStates:
         }
 
     def step(self, engine_samples: Frame, stalled: Collection[str], now_us: int) -> Mapping[str, Life]:
-        """Return every replica's state now; writes those that changed, in one transaction."""
-        seen = last_samples(engine_samples)
-        before, changed = dict(self._lives), []
-        for replica in before.keys() | seen.keys():
-            life = live(before.get(replica), seen.get(replica), stalled=replica in stalled, now_us=now_us)
-            self._lives[replica] = life
-            if replica not in before or before[replica].state is not life.state:
-                changed.append(self._standing(replica, life, now_us))
+        """Return every replica's state now; writes those that changed, in one transaction.
+
+        In memory nothing moves before that has succeeded.
+        """
+        seen, before = last_samples(engine_samples), self._lives
+        lives = {
+            replica: live(before.get(replica), seen.get(replica), stalled=replica in stalled, now_us=now_us)
+            for replica in sorted(before.keys() | seen.keys())
+        }
+        changed = [
+            self._standing(replica, life, now_us)
+            for replica, life in lives.items()
+            if replica not in before or before[replica].state is not life.state
+        ]
         if changed:
             self._fleet.keep_replicas(changed)
-        return self._lives
+        self._lives = lives
+        return lives
 
     def _standing(self, replica: str, life: Life, now_us: int) -> ReplicaStanding:
         return ReplicaStanding(

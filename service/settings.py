@@ -24,6 +24,9 @@ _NOT_OURS: Final = ("AGENT_", "PROXY_", "TEST_")
 _COMMAND: Final = frozenset({"URL", "TOKEN"})
 """Names that the command line reads to reach a running service."""
 
+_SECRETS: Final = frozenset({"secret", "facts_url", "state_url"})
+"""Settings that hold a secret, or a password within."""
+
 
 class SettingsError(Exception):
     """Settings that cannot be used; the message lists every fault with its key and value."""
@@ -61,7 +64,7 @@ class Settings(BaseModel):
     """Price of a GPU-hour by GPU model, such as {"H100" = "2.95"}."""
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
     receivers: tuple[ReceiverSettings, ...] = ()
-    external_url: str | None = None
+    external_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] | None = None
     """How people reach the pages, for links in alerts; None = the address served."""
 
     pages_open: bool | None = None
@@ -79,12 +82,16 @@ class Settings(BaseModel):
     journal_bytes: Annotated[int, Field(ge=1_048_576)] = 8 * 1024**3
     ballast_bytes: Annotated[int, Field(ge=0)] = 64 * 1024**2
     sample_lag_seconds: Annotated[float, Field(ge=1, le=600)] = 60.0
-    """A replica or GPU not heard of for this long is unknown."""
+    """An agent that is silent, or a GPU that its agent no longer tells of, is a ticket after this long."""
 
     @model_validator(mode="after")
-    def _lag_covers_evaluation(self) -> Settings:
+    def _fits_together(self) -> Settings:
         if self.sample_lag_seconds < 2 * self.evaluation_seconds:
             raise ValueError("sample_lag_seconds must be at least twice evaluation_seconds")
+        names = [receiver.name for receiver in self.receivers]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two receivers are called {twice[0]}; a name says whom an alert went to")
         return self
 
     @property
@@ -125,10 +132,15 @@ def load(file: Path | None, environment: Mapping[str, str], overrides: Mapping[s
 
 
 def _fault(fault: Any) -> str:
-    key = ".".join(str(part) for part in fault["loc"]) or "settings"
+    """Return what is wrong with one value. A secret is never repeated, nor are all values at once."""
+    key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        return f"{key}: unknown key; known keys are {', '.join(Settings.model_fields)}"
-    return f"{key} = {fault.get('input')!r}: {fault['msg']}"
+        known = ReceiverSettings.model_fields if fault["loc"][0] == "receivers" else Settings.model_fields
+        return f"{key}: unknown key; known keys are {', '.join(known)}"
+    said = str(fault["msg"]).removeprefix("Value error, ")
+    if not key:
+        return said
+    return f"{key}: {said}" if fault["loc"][-1] in _SECRETS else f"{key} = {fault.get('input')!r}: {said}"
 
 
 def _from_file(file: Path | None) -> dict[str, Any]:

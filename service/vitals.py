@@ -87,10 +87,8 @@ class Vitals:
         yield Reading("journal_bound_bytes", stats.bound_bytes)
         yield Reading("journal_lag_seconds", stats.lag_seconds)
         yield Reading("journal_quarantined_batches", stats.quarantined)
-        commit_us = stats.commit_p99_us
-        yield Reading(
-            "journal_commit_p99_seconds", None if commit_us is None else commit_us / MICROS_PER_SECOND
-        )
+        if stats.commit_p99_us is not None:
+            yield Reading("journal_commit_p99_seconds", stats.commit_p99_us / MICROS_PER_SECOND)
         for reader in stats.readers:
             yield Reading(f"{reader.name}_behind_batches", reader.behind)
         for kind, count in asdict(stats.counts).items():
