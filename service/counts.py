@@ -22,7 +22,7 @@ from slo.objective import Objective
 from slo.overdue import overdue
 from slo.ring import Ring
 from telemetry.frame import Frame, Ints
-from telemetry.units import MICROS_PER_MINUTE
+from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE
 
 EARLY_MOST: Final = 20_000
 """Most requests remembered as counted while in flight, per objective; the oldest go first."""
@@ -157,14 +157,13 @@ def latest(parts: Sequence[Cells]) -> Cells:
     return Cells.of(keys, group=group[rows], bucket=bucket[rows], good=good[rows], total=total[rows])
 
 
-def backfill(objective: Objective, days: Callable[[int, int], Frame], from_us: int, to_us: int) -> Cells:
+def backfill(objective: Objective, rows: Callable[[int, int], Frame], from_us: int, to_us: int) -> Cells:
     """Return the counts of stored request rows of [from_us, to_us) for an objective that is new.
 
-    Reads a day at a time, so that memory is bounded by the busiest day.
+    Asks for an hour at a time, so that memory is bounded by the busiest hour.
     """
-    day_us = 24 * 60 * MICROS_PER_MINUTE
-    starts = range(from_us, to_us, day_us)
-    return merge([fold(days(start, min(start + day_us, to_us)), objective) for start in starts])
+    starts = range(from_us, to_us, MICROS_PER_HOUR)
+    return merge([fold(rows(start, min(start + MICROS_PER_HOUR, to_us)), objective) for start in starts])
 
 
 def key_text(key: Key) -> str:

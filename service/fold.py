@@ -70,8 +70,9 @@ class Fold:
             for name in each.objective.columns
             if each.objective.indicator.table == "requests"
         }
-        self._columns = tuple(judged | {"request_id", "vantage", "pool", "ended_at_us"})
-        self._wanted = {"requests": {*self._columns, *KEPT["requests"]}}
+        self.columns = tuple(judged | {"request_id", "vantage", "pool", "ended_at_us"})
+        """The columns of requests that counting reads."""
+        self._wanted = {"requests": {*self.columns, *KEPT["requests"]}}
         self._position = self._counted_upto = journal.cursor(READER)
         self._live_upto = -1
         self._head_at_start = journal.head()
@@ -101,6 +102,7 @@ class Fold:
 
         A batch that cannot be read goes to quarantine and the fold goes on.
         """
+        head = self._journal.head()
         entries = self._journal.read(self._position, MAX_BATCHES, MAX_BYTES)
         batches = [batch for batch in map(self._decoded, entries) if batch is not None]
         with self.lock:
@@ -110,11 +112,11 @@ class Fold:
             if batch.entry.entry_id > self._live_upto:
                 for rows in batch.frames.values():
                     self._live.add(rows)
-        if entries:
-            self._position = entries[-1].entry_id
+        # Nothing to read up to the head: what was there is damaged and set aside.
+        self._position = entries[-1].entry_id if entries else max(self._position, head)
         if self._clock() - self._flushed_us >= FLUSH_US:
             self.flush()
-        return len(entries) == MAX_BATCHES
+        return bool(entries) and self._position < self._journal.head()
 
     def flush(self) -> None:
         """Write the touched cells and move the cursor behind them.
@@ -174,7 +176,7 @@ class Fold:
     def _count(self, group: Sequence[_Batch]) -> None:
         last = group[-1].entry.entry_id
         ended = [
-            batch.frames["requests"].select(self._columns) for batch in group if "requests" in batch.frames
+            batch.frames["requests"].select(self.columns) for batch in group if "requests" in batch.frames
         ]
         requests = self.of_record(concat(ended) if ended else Frame.empty("requests"))
         now_us = self._clock()

@@ -270,7 +270,8 @@ class Service:
         self.state.notes.set({COUNTED: json.dumps(current)})
 
     def _stored_requests(self, from_us: int, to_us: int) -> Frame:
-        return self.fold.of_record(self.facts.frame("requests", from_us=from_us, to_us=to_us))
+        rows = self.facts.frame("requests", from_us=from_us, to_us=to_us, columns=self.fold.columns)
+        return self.fold.of_record(rows)
 
     def _whole_upto(self) -> dict[str, int]:
         """Return objective version -> the journal entry up to which it was counted from stored rows."""
