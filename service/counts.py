@@ -22,7 +22,7 @@ from slo.objective import Objective
 from slo.overdue import overdue
 from slo.ring import Ring
 from telemetry.frame import Frame, Ints
-from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE
+from telemetry.units import MICROS_PER_HOUR
 
 EARLY_MOST: Final = 20_000
 """Most requests remembered as counted while in flight, per objective; the oldest go first."""
