@@ -55,15 +55,18 @@ class EngineFinder:
 def local_engines(*, timeout_seconds: float = _PROBE_SECONDS) -> list[EngineTarget]:
     """Return the engines that answer on their usual ports of this host; at most one a port."""
     pages = {f"http://127.0.0.1:{port}{engine.metrics_path}" for engine in engines() for port in engine.ports}
-    found = []
+    found: dict[int | None, EngineTarget] = {}
     for url in sorted(pages, key=lambda page: (urlsplit(page).port or 0, page)):
+        port = urlsplit(url).port
+        if port in found:
+            continue
         try:
             engine = recognise(fetch(url, timeout_seconds=timeout_seconds).body)
         except WebError:
             continue
         if engine is not None:
-            found.append(EngineTarget(url=url, kind=engine.name))
-    return found
+            found[port] = EngineTarget(url=url, kind=engine.name)
+    return list(found.values())
 
 
 class Search:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from pathlib import Path
@@ -27,6 +26,7 @@ from collector.exposition import PageError, names, parse
 from collector.gpu_source import GpuDiscovery, GpuSource
 from collector.nvml import DriverBusy, DriverError, Session
 from collector.requests.socket import MAX_PATH_BYTES
+from collector.saved_page import near_name
 from collector.settings import MIB, EngineTarget, Settings
 from collector.web import WebError, connection_to, exchange, fetch
 from telemetry.samples import ActivitySource, EngineSample, GpuSample
@@ -42,6 +42,10 @@ _OFFSET_WARN, _OFFSET_FAIL = 1.0, 300.0
 _DISK_WARN: Final = 1_024 * MIB
 _NEEDED: Final = ("energy_millijoules_total", "memory_used_bytes", "power_watts", "event_reasons")
 _REAL: Final = frozenset({ActivitySource.GPM, ActivitySource.GPM_COUNTERS})
+
+
+UNVERIFIED: Final = "from source, unverified"
+"""Said of an engine whose map was never checked against a page of the real program."""
 
 
 class Status(StrEnum):
@@ -186,14 +190,17 @@ def _engine(settings: Settings, target: EngineTarget) -> Check:
     try:
         body = fetch(target.url, timeout_seconds=_PAGE_SECONDS).body
         engine = recognise(body)
-        page = parse(body, engine.families() if engine else ())
+        page = engine.page(body) if engine else parse(body, ())
     except (WebError, PageError) as error:
         return Check(name, Status.FAIL, f"{error}.", "is it running, and is its address right?")
     if engine is None:
-        return Check(name, Status.FAIL, "Its page has no series of a known engine.", engines()[0].advice)
+        hint = "is it an inference engine's port, and are its metrics switched on?"
+        return Check(name, Status.FAIL, "Its page has no series of a known engine.", hint)
     readings = read_ranks(engine, page)
     title = f"{engine.title} {_version(settings, target) or 'of unknown version'}, replicas: {len(readings)}"
-    lacking = _lacking(engine, readings[0], names(body, engine.prefix))
+    if not engine.captured:
+        title += f" ({UNVERIFIED})"
+    lacking = _lacking(engine, readings[0], names(body, ""))
     if lacking or page.faults:
         hint = "; ".join((*lacking, *page.faults))
         return Check(name, Status.WARN, f"{title}; not everything can be read.", hint)
@@ -206,8 +213,8 @@ def _lacking(engine: Engine, reading: RankReading, shown: set[str]) -> list[str]
     for signal in engine.signals:
         if signal.column not in engine.expected or signal.column in reading.columns:
             continue
-        near = get_close_matches(signal.names[0], shown - set(signal.names), n=1, cutoff=0.75)
-        renamed = f", renamed to {near[0]}?" if near else ""
+        near = near_name(engine, signal, shown)
+        renamed = f", renamed to {near}?" if near else ""
         sentences.append(f"{signal.column} is missing ({signal.names[0]}{renamed})")
     return sentences
 

@@ -16,7 +16,7 @@ from collector.settings import EngineTarget
 from collector.web import WebError, fetch, shown
 from telemetry.columns import Record
 from telemetry.events import Event, EventKind
-from telemetry.identity import MAX_NAME_LENGTH, Replica
+from telemetry.identity import MAX_NAME_LENGTH, Replica, Vantage
 from telemetry.samples import EngineSample, ReplicaState
 from telemetry.source import Health, Reading
 
@@ -66,7 +66,7 @@ class EngineSource:
         if answer.took_us > _HEAVY_PAGE_US:
             self._rest_until = time.monotonic() + _REST_FACTOR * answer.took_us / 1e6
         engine = self._recognised(answer.body)
-        page = parse(answer.body, engine.families())
+        page = engine.page(answer.body)
         readings = read_ranks(engine, page)
         events = [event for reading in readings if (event := self._restart(reading, now_us))]
         if self._version is None or events:
@@ -92,6 +92,7 @@ class EngineSource:
             **self._identity(reading.rank, now_us),
             engine=engine.name,
             engine_version=self._version,
+            vantage=engine.vantage,
             state=reading.state,
             scrape_us=took_us,
             **reading.columns,
@@ -101,6 +102,7 @@ class EngineSource:
         return EngineSample(
             **self._identity(rank, now_us),
             engine=self._engine.name if self._engine else self._target.kind,
+            vantage=self._engine.vantage if self._engine else Vantage.ENGINE,
             up=False,
             state=ReplicaState.UNKNOWN,
         )

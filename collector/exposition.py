@@ -100,7 +100,7 @@ def _named(line: bytes) -> str | None:
 
 
 def _read_block(page: Page, name: str, lines: list[bytes]) -> None:
-    kept = [line for line in lines if not _BUCKET.match(line)]
+    kept = [line for line in lines if not _BUCKET.match(line) and _is_line(page, name, line)]
     if any(len(line) > MAX_LINE_BYTES for line in kept):
         _fault(page, f"{name}: a line above {MAX_LINE_BYTES:,} bytes")
         return
@@ -112,6 +112,14 @@ def _read_block(page: Page, name: str, lines: list[bytes]) -> None:
     for family in families:
         for sample in family.samples:
             _keep(page, sample.name, sample.labels, sample.value)
+
+
+def _is_line(page: Page, name: str, line: bytes) -> bool:
+    """Tell whether a line may be about a series; one that names none costs itself only."""
+    if not line.strip() or line.startswith(b"#") or _NAME.match(line):
+        return True
+    _fault(page, f"{name}: a line that names no series")
+    return False
 
 
 def _keep(page: Page, name: str, labels: Mapping[str, str], value: float) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from collector.engine_mapping import read_ranks
-from collector.engines import Engine, engines
+from collector.engines import engine_of, engines
 from collector.exposition import Page, Series
 from service.recordings.answers import RecordedSeries
 from service.recordings.gpu_columns import FIELDS, NO_UUID, PREFIX, RecordedGpu, column_value, gpu_samples
@@ -86,11 +86,12 @@ def _once(observed: Mapping[_Observer, Sequence[Any]], reading: Reading) -> Iter
 
 
 def _samples(seen: _Observer, series: Sequence[tuple[str, RecordedSeries]]) -> Iterator[EngineSample]:
-    engine = _engine({name for name, _ in series})
+    engine = engine_of({name for name, _ in series})
     if engine is None:
         return
     host, _, port = seen.address.rpartition(":")
     host, port = (host, port) if host else (seen.address, "")
+    vantage = seen.vantage if seen.vantage is Vantage.EDGE else engine.vantage
     told = engine.name if seen.vantage is Vantage.ENGINE else "router"
     for at_us, page in sorted(_pages(series).items()):
         for rank in read_ranks(engine, page):
@@ -101,14 +102,10 @@ def _samples(seen: _Observer, series: Sequence[tuple[str, RecordedSeries]]) -> I
                 host=host,
                 engine=told,
                 model=rank.model,
-                vantage=seen.vantage,
+                vantage=vantage,
                 state=rank.state,
                 **rank.columns,
             )
-
-
-def _engine(names: set[str]) -> Engine | None:
-    return next((each for each in engines() if any(name.startswith(each.prefix) for name in names)), None)
 
 
 def _pages(series: Sequence[tuple[str, RecordedSeries]]) -> dict[int, Page]:
