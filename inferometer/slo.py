@@ -9,8 +9,10 @@ import typer
 
 from inferometer.options import AsJson, Server, Token
 from inferometer.saying import answer, answer_json, answer_table, say
+from inferometer.slo_convert import convert
 
 app = typer.Typer(help="Objectives: files checked, budgets and burn rates shown.", no_args_is_help=True)
+app.command("convert")(convert)
 
 
 @app.command("check")

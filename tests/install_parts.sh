@@ -7,6 +7,7 @@ command -v gcc >/dev/null 2>&1 || packages="$packages gcc libc6-dev"
 command -v chromium >/dev/null 2>&1 || packages="$packages chromium"
 command -v chromedriver >/dev/null 2>&1 || packages="$packages chromium-driver"
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null 2>&1 || packages="$packages postgresql"
+command -v promtool >/dev/null 2>&1 || packages="$packages prometheus"
 [ -z "$packages" ] && exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
   echo "setup: not here:$packages. Their tests will skip; on Debian install them as root with apt-get."

@@ -27,7 +27,7 @@ def read(path: Path) -> tuple[Objective, ...]:
     files = sorted(each for each in path.iterdir() if each.suffix in SUFFIXES) if path.is_dir() else [path]
     for file in files:
         notes = Notes(str(file))
-        found += _parsed(_text(file, notes), notes, seen)
+        found += _parsed(text_of(file, notes), notes, seen)
         mistakes += notes.mistakes
     if mistakes:
         raise ObjectiveFileError(mistakes)
@@ -52,7 +52,8 @@ def starter() -> tuple[Objective, ...]:
     return parse(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"), name)
 
 
-def _text(file: Path, notes: Notes) -> str | None:
+def text_of(file: Path, notes: Notes) -> str | None:
+    """Return the text of a file, at most one byte over the limit; None, noted, when it cannot be read."""
     try:
         with file.open("rb") as stream:
             return stream.read(MAX_BYTES + 1).decode("utf-8")

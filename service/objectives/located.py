@@ -20,17 +20,21 @@ MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 30
 MAX_VALUES: Final = 50_000
 _START: Final = Place(1, 1)
-_NULL: Final = "tag:yaml.org,2002:null"
+_NULL: Final = "null"
 _HINT: Final = "see docs/objectives.md for the form of a file"
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A text as written, without quotes; `null` marks an empty or null value."""
+    """A text as written, without quotes; `null` marks an empty or null value.
+
+    `kind` is what YAML takes it for: `str`, `int`, `float`, `bool`, `timestamp` or `null`.
+    """
 
     place: Place
     text: str
     null: bool = False
+    kind: str = "str"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,8 @@ class _Reader:
             return self._fields(node, place, depth)
         if isinstance(node, SequenceNode):
             return Items(place, tuple(self.value(item, depth + 1) for item in node.value))
-        return Scalar(place, str(node.value), node.tag == _NULL)
+        kind = str(node.tag).rpartition(":")[2]
+        return Scalar(place, str(node.value), kind == _NULL, kind)
 
     def _fields(self, node: MappingNode, place: Place, depth: int) -> Fields:
         fields = Fields(place, {}, {})

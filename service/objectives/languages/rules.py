@@ -1,0 +1,154 @@
+"""Prometheus rules of a promise: the groups, names and labels of Sloth, with exact figures.
+
+Two things are not as Sloth has them. The ratio over the whole period is a ratio of sums, as over
+every other window; the mean of five-minute ratios weighs a quiet night like a busy day. Budgets
+and thresholds are the exact decimals (0.0144), not products of rounded ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final
+
+from service.objectives.languages.service_level import Alert, ServiceLevel
+from service.objectives.languages.trees import Plain
+from slo.durations import MICROS_PER_DAY, UNITS_US
+from slo.pairs import Pair
+from telemetry.units import MICROS_PER_MINUTE
+
+_RATIO: Final = "slo:sli_error:ratio_rate"
+_BUDGET: Final = "slo:error_budget:ratio"
+_CURRENT_US: Final = 5 * MICROS_PER_MINUTE
+_WHOLE_ONLY: Final = {"y": 365 * MICROS_PER_DAY, "w": 7 * MICROS_PER_DAY}
+_WHO: Final = "{{$labels.sloth_service}} {{$labels.sloth_slo}}"
+_SUMMARY: Final = f"{_WHO} SLO error budget burn rate is over expected."
+_TITLE: Final = f"{_WHO} SLO error budget burn rate is too fast."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which rules to write, labels added to every record, and the version to sign them with."""
+
+    recordings: bool = True
+    alerts: bool = True
+    labels: Mapping[str, str] = field(default_factory=dict)
+    version: str = "inferometer"
+
+
+def rule_file(levels: Iterable[ServiceLevel], wanted: Wanted) -> Plain:
+    """Return a file of rules that Prometheus loads."""
+    groups: list[Plain] = [group for level in levels for group in _groups(level, wanted)]
+    return {"groups": groups}
+
+
+def prometheus_duration(length_us: int) -> str:
+    """Return a length as Prometheus writes it: 36 h is `1d12h`, 28 days are `4w`."""
+    for unit, size in _WHOLE_ONLY.items():
+        if length_us % size == 0:
+            return f"{length_us // size}{unit}"
+    parts = []
+    for unit, size in UNITS_US.items():
+        count, length_us = divmod(length_us, size)
+        parts += [f"{count}{unit}"] if count else []
+    return "".join(parts)
+
+
+def exact(number: Fraction | Decimal) -> str:
+    """Return a number as the decimal it is; a fraction that has none as its nearest double."""
+    value = Fraction(number)
+    twos_and_fives = value.denominator
+    for prime in (2, 5):
+        while twos_and_fives % prime == 0:
+            twos_and_fives //= prime
+    if twos_and_fives != 1:
+        return repr(float(value))
+    text = f"{Decimal(value.numerator) / Decimal(value.denominator):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _groups(level: ServiceLevel, wanted: Wanted) -> list[Plain]:
+    labels = {
+        **level.labels,
+        **wanted.labels,
+        "sloth_id": level.id,
+        "sloth_service": level.service,
+        "sloth_slo": level.name,
+    }
+    kinds: list[tuple[str, bool, list[Plain]]] = [
+        ("sli-recordings", wanted.recordings, _indicator_rules(level, labels)),
+        ("meta-recordings", wanted.recordings, _meta_rules(level, labels, wanted.version)),
+        ("alerts", wanted.alerts, [_alert_rule(level, alert) for alert in level.alerts]),
+    ]
+    return [
+        {"name": f"sloth-slo-{kind}-{level.id}", "rules": rules}
+        for kind, asked, rules in kinds
+        if asked and rules
+    ]
+
+
+def _indicator_rules(level: ServiceLevel, labels: Mapping[str, str]) -> list[Plain]:
+    windows = dict.fromkeys((*sorted({_CURRENT_US, *level.windows_us}), level.period_us))
+    names = [prometheus_duration(window_us) for window_us in windows]
+    return [
+        _record(_RATIO + window, level.query.error_ratio(window), {**labels, "sloth_window": window})
+        for window in names
+    ]
+
+
+def _meta_rules(level: ServiceLevel, labels: Mapping[str, str], version: str) -> list[Plain]:
+    chosen = _chosen(level)
+    current, period = (prometheus_duration(each) for each in (_CURRENT_US, level.period_us))
+    keys = "sloth_id, sloth_slo, sloth_service"
+    burning = "{ratio}{chosen}\n/ on({keys}) group_left\n{budget}{chosen}"
+    told = {"chosen": chosen, "keys": keys, "budget": _BUDGET}
+    expressions = {
+        "slo:objective:ratio": f"vector({exact(level.target)})",
+        _BUDGET: f"vector({exact(level.budget)})",
+        "slo:time_period:days": f"vector({exact(Fraction(level.period_us, MICROS_PER_DAY))})",
+        "slo:current_burn_rate:ratio": burning.format(ratio=_RATIO + current, **told),
+        "slo:period_burn_rate:ratio": burning.format(ratio=_RATIO + period, **told),
+        "slo:period_error_budget_remaining:ratio": f"1 - slo:period_burn_rate:ratio{chosen}",
+    }
+    info = {
+        "sloth_mode": level.origin.mode,
+        "sloth_objective": exact(level.target * 100),
+        "sloth_spec": level.origin.spec,
+        "sloth_version": version,
+    }
+    records = [_record(name, expression, labels) for name, expression in expressions.items()]
+    return [*records, _record("sloth_slo_info", "vector(1)", {**labels, **info})]
+
+
+def _alert_rule(level: ServiceLevel, alert: Alert) -> Plain:
+    pairs = [pair for pair in level.pairs if pair.severity is alert.severity]
+    return {
+        "alert": alert.name,
+        "expr": "\nor\n".join(_burning(level, pair) for pair in pairs),
+        "labels": {**alert.labels, "sloth_severity": str(alert.severity)},
+        "annotations": {
+            "summary": _SUMMARY,
+            "title": f"({alert.severity}) {_TITLE}",
+            **alert.annotations,
+        },
+    }
+
+
+def _burning(level: ServiceLevel, pair: Pair) -> str:
+    """Return that the budget burns too fast over the long window and still does over the short one."""
+    limit, chosen = exact(level.error_ratio(pair)), _chosen(level)
+    sides = [
+        f"    max({_RATIO}{prometheus_duration(window_us)}{chosen} > {limit}) without (sloth_window)"
+        for window_us in (pair.short_us, pair.long_us)
+    ]
+    return "(\n" + "\n    and\n".join(sides) + "\n)"
+
+
+def _chosen(level: ServiceLevel) -> str:
+    return f'{{sloth_id="{level.id}", sloth_service="{level.service}", sloth_slo="{level.name}"}}'
+
+
+def _record(name: str, expression: str, labels: Mapping[str, str]) -> Plain:
+    return {"record": name, "expr": expression, "labels": dict(labels)}
