@@ -54,9 +54,9 @@ class Stage:
         """Where the agent keeps what it has not delivered."""
         return self._home / "agent"
 
-    def fleet(self, name: str) -> list[Place]:
-        """Start a simulated fleet (a name that `inferometer simulate` knows); return its replicas."""
-        child = self._children.start("fleet", ["simulate", "--fleet", name])
+    def fleet(self, name: str, *options: str) -> list[Place]:
+        """Start a simulated fleet, by a name that `inferometer simulate` knows; return its replicas."""
+        child = self._children.start("fleet", ["simulate", "--fleet", name, *options])
         told: list[dict[str, Any]] = json.loads(child.wait_for("ready:", START_SECONDS))
         return [Place(p["pool"], p["model"], p["replica"], p["url"], tuple(p["gpus"])) for p in told]
 
