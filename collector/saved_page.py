@@ -11,7 +11,7 @@ from typing import Final
 
 from collector.engine_mapping import LabelledReading, read_labelled
 from collector.engines import Engine, Signal, engines, recognise
-from collector.exposition import Page, PageError, parse
+from collector.exposition import MAX_SERIES, Page, PageError, parse
 from telemetry.columns import TABLE
 
 MAX_PAGE_BYTES: Final = 8 * 1024 * 1024
@@ -85,7 +85,7 @@ def normalise(body: bytes) -> SavedPage:
     page = engine.page(body)
     readings = read_labelled(engine, page)
     filled = {column for reading in readings for column in reading.columns}
-    shown = {name.decode() for name in _NAMED.findall(body)} | set(page.series)
+    shown = _shown(body) | set(page.series)
     return SavedPage(
         engine=engine.name,
         title=engine.title,
@@ -97,6 +97,13 @@ def normalise(body: bytes) -> SavedPage:
         families=_families(engine, shown),
         faults=page.faults,
     )
+
+
+def _shown(body: bytes) -> set[str]:
+    names = set(_NAMED.findall(body))
+    if len(names) > MAX_SERIES:
+        raise PageError(f"the page has {len(names):,} names of series; at most {MAX_SERIES:,} are read")
+    return {name.decode() for name in names}
 
 
 def _replica(reading: LabelledReading) -> SavedReplica:
@@ -143,8 +150,10 @@ def _guesses(engine: Engine, filled: set[str], shown: set[str]) -> Iterable[Rena
 def near_name(engine: Engine, signal: Signal, shown: Iterable[str]) -> str | None:
     """Return the unread series of a page that is most like a signal's; None when none is near."""
     read = {name for each in engine.signals for name in each.series()}
-    read |= {name for name in shown if _family(name) in engine.unused}
-    unread = sorted(name for name in shown if engine.owns(name) and name not in read)
+    unused = {_family(name) for name in engine.unused}
+    unread = sorted(
+        name for name in shown if engine.owns(name) and name not in read and _family(name) not in unused
+    )
     return next(iter(get_close_matches(signal.names[0], unread, n=1, cutoff=_LIKENESS)), None)
 
 

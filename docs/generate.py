@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import sys
 from pathlib import Path
 
+from collector.engines import Engine, Fold, Signal, engines
 from telemetry.catalog import ENGINE_LABELS, GPU_LABELS, METRICS, PREFIX, Metric
 from telemetry.columns import TABLES, TableSpec
+from telemetry.identity import Vantage
 
 HERE = Path(__file__).parent
 HEAD = "<!-- written by `make docs`; edit the code, not this page -->\n"
@@ -57,7 +60,60 @@ def schema_page() -> str:
     return intro + "".join(_table(table) for table in TABLES)
 
 
-PAGES = {"metrics.md": metrics_page, "facts.md": schema_page}
+def _signal(signal: Signal) -> str:
+    """Return in words where a value is read."""
+    told = " or ".join(f"`{name}`" for name in signal.names)
+    if signal.labels:
+        chosen = (f"{label} = {', '.join(_words(values))}" for label, values in signal.labels.items())
+        told += f" where {'; '.join(chosen)}"
+    if signal.value_label:
+        told = f"label `{signal.value_label}` of {told}"
+    if signal.constant is not None:
+        told = f"{signal.constant}, where {told} is there"
+    for word, names in (("plus", signal.added), ("less", signal.less), ("only beside", signal.beside)):
+        if names:
+            told += f", {word} {', '.join(f'`{name}`' for name in names)}"
+    if signal.over:
+        told += f", divided by {_signal(signal.over)}"
+    return f"{told}{f', times {signal.scale:,}' if signal.scale != 1 else ''}{', the largest' if signal.fold is Fold.MAX else ''}"
+
+
+def _words(values: tuple[str, ...]) -> list[str]:
+    """Return label values; a long list (codes of errors) by its ends."""
+    shown = [value or "(none)" for value in values]
+    return [f"{shown[0]} .. {shown[-1]}"] if len(shown) > 12 else shown
+
+
+def _engine(engine: Engine) -> str:
+    doc = next(
+        inspect.cleandoc(module.__doc__ or "")
+        for name, module in sorted(sys.modules.items())
+        if name.startswith("collector.engines.") and any(value is engine for value in vars(module).values())
+    )
+    where = f"Looked for at {' and '.join(f'`:{port}{engine.metrics_path}`' for port in engine.ports)}."
+    known = (
+        "" if engine.captured else " **From source, unverified**: no page of the real program was at hand."
+    )
+    view = " A router's view: never added to an engine's own." if engine.vantage is Vantage.EDGE else ""
+    replicas = f" Replicas by label `{engine.rank_label}`." if engine.rank_label else ""
+    rows = "".join(f"| `{signal.column}` | {_signal(signal)} |\n" for signal in engine.signals)
+    table = f"\n| value | read from |\n|---|---|\n{rows}" if rows else ""
+    return f"\n## {engine.title}\n\n{where}{replicas}{view}{known}\n\n{doc}\n{table}"
+
+
+def engines_page() -> str:
+    """Return the page of every engine: where it is found, its traps, what each value is read from."""
+    intro = (
+        f"{HEAD}# Engines\n\nWhat an agent reads of each kind of inference server, in one vocabulary (see "
+        "[facts](facts.md), `engine_samples`). Of several names the first one present is used, so an old and a new "
+        "name side by side count once; a value that a page does not tell is absent, never zero. A capacity told in "
+        "tokens is told as blocks of one token. `inferometer doctor --metrics FILE` shows what one saved page says, and names "
+        "every family that is not read. A page is known by its content, not by its port.\n"
+    )
+    return intro + "".join(_engine(engine) for engine in engines())
+
+
+PAGES = {"metrics.md": metrics_page, "facts.md": schema_page, "engines.md": engines_page}
 
 
 def main() -> None:

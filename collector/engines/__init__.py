@@ -11,9 +11,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cache
+from itertools import islice
 from typing import Final
 
-from collector.exposition import Page, family_of, names, parse
+from collector.exposition import MAX_SERIES, Page, family_of, names, parse
 from telemetry.identity import Vantage
 from telemetry.units import MICROS_PER_SECOND
 
@@ -171,7 +172,11 @@ def recognise(body: bytes) -> Engine | None:
 
 
 def engine_of(series: Collection[str]) -> Engine | None:
-    """Return the engine that has most of these series: one inside a server tells more than its server."""
+    """Return the engine that has most of these series: one inside a server tells more than its server.
+
+    Of a page with more names than any engine has, some are looked at.
+    """
+    series = list(islice(series, MAX_SERIES))
     held = [
         (sum(map(engine.owns, series)), engine)
         for engine in engines()
