@@ -2,7 +2,7 @@
 
 The same code bills a live interval and a recorded incident. A GPU is billed from the interval
 in which it was first seen until it is retired; what no placement names is `idle.unallocated`,
-or one pool's when its requests name no replica.
+or one pool's when its requests name no replica, and `unobserved` when nothing is heard of it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cost.requests import Requests
 from slo.cells import selected
 from slo.objective import Objective
 from telemetry.frame import Frame, Ints, Mask, combined
-from telemetry.identity import Vantage
+from telemetry.identity import UNMAPPED, Vantage
 from telemetry.samples import ReplicaState
 
 LIMIT_KINDS: Final = frozenset({"goodput", "ttft", "tpot", "e2e"})
@@ -66,11 +66,14 @@ def bill(
 
     `known_gpus` are billed even when they were silent for the whole window.
     """
-    gpus = {gpu.uuid: gpu for gpu in (*known_gpus, *seen_gpus(facts.gpu_samples))}
+    seen = {gpu.uuid: gpu for gpu in seen_gpus(facts.gpu_samples)}
+    known = {gpu.uuid: gpu for gpu in known_gpus}
+    gpus = known | {uuid: gpu if gpu.model else known.get(uuid, gpu) for uuid, gpu in seen.items()}
     placed = _placed(facts.placements, gpus)
     instances = list(_replicas(facts, placed, gpus, window, gap_us))
-    spare = [gpu for uuid, gpu in gpus.items() if uuid not in placed]
+    spare = [gpu for uuid, gpu in seen.items() if uuid not in placed]
     instances += _nameless_pool(facts, spare, window, gap_us)
+    instances += _silent([gpu for uuid, gpu in gpus.items() if uuid not in seen | placed])
     demand = Requests.of(facts.requests, missed(facts.requests, objectives))
     return attribute(instances, demand, prices=prices, window=window, gpus=list(gpus.values()))
 
@@ -168,6 +171,13 @@ def _spans(at: Ints, kinds: Sequence[InstanceState], window: Window, gap_us: int
         current = StateSpan(begins, end, kind)
     if current is not None and current.to_us > current.from_us:
         yield current
+
+
+def _silent(gpus: Sequence[Gpu]) -> list[Instance]:
+    """Return one instance of all GPUs that nothing is known of: a GPU that is silent is not idle."""
+    if not gpus:
+        return []
+    return [Instance(name=UNMAPPED, holdings=tuple(Holding(gpu) for gpu in gpus), states=())]
 
 
 def _nameless_pool(facts: Facts, spare: Sequence[Gpu], window: Window, gap_us: int) -> list[Instance]:

@@ -153,3 +153,13 @@ def state(state_url):
     store = State.open(state_url)
     yield store
     store.close()
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """Return an open, migrated, empty state store on SQLite, for tests of what is above it."""
+    url = f"sqlite:///{tmp_path}/kept.db"
+    upgrade_state(url)
+    store = State.open(url)
+    yield store
+    store.close()

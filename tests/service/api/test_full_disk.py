@@ -22,7 +22,8 @@ class SmallDisk:
         self.folder = folder
         folder.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", str(folder)]
-        self.mounted = not os.geteuid() and shutil.which("mount") and not subprocess.run(mount).returncode
+        possible = os.geteuid() == 0 and shutil.which("mount") is not None
+        self.mounted = possible and subprocess.run(mount, check=False).returncode == 0
 
     def fill(self, _served):
         disk = os.statvfs(self.folder)
