@@ -86,8 +86,7 @@ def convert(paths: Sequence[Path], asked: Asked) -> Converted:
         sloth.refuse_duplicates(found)
         values = _from_sloth(found, asked)
     else:
-        sound = [document for document in documents if check_openslo(document)]
-        values = _from_openslo(sound, asked, windows)
+        values = _from_openslo(documents, asked, windows)
     if mistakes := sorted_mistakes([extra, *notes]):
         raise ObjectiveFileError(mistakes)
     return Converted(_written(values), tuple(sorted_mistakes(unknown)))
@@ -115,14 +114,29 @@ def _from_sloth(found: Sequence[tuple[Document, ServiceLevel]], asked: Asked) ->
 
 
 def _from_openslo(documents: Sequence[Document], asked: Asked, windows: Windows) -> list[Plain]:
-    if asked.target is Target.PROMETHEUS:
-        whole = Inliner(current := converted(documents, V1), kinds=[SLI]).inlined(current)
-        found = [(document, level) for document in whole for level in from_openslo.levels(document, windows)]
-        sloth.refuse_duplicates(found)
-        return [rule_file([level for _, level in found], asked.wanted)]
-    version = _VERSIONS.get(asked.target)
-    current = list(documents) if version is None else converted(documents, version)
-    return _plain(Inliner(current).inlined(current) if asked.inline else standing_alone(current))
+    rules = asked.target is Target.PROMETHEUS
+    version = V1 if rules else _VERSIONS.get(asked.target)
+    checked = [(document, check_openslo(document)) for document in documents]
+    sound, unsound = (
+        [document for document, is_sound in checked if is_sound is asked_for] for asked_for in (True, False)
+    )
+    before = _count(documents)
+    current = sound if version is None else converted(sound, version)
+    if _count(documents) > before:
+        return []  # what is wrong in the new version would be told again by every later step
+    if not rules and not asked.inline:
+        return _plain(standing_alone(current))
+    whole = Inliner([*current, *unsound], kinds=[SLI] if rules else []).inlined(current)
+    if not rules:
+        return _plain(whole)
+    found = [(document, level) for document in whole for level in from_openslo.levels(document, windows)]
+    sloth.refuse_duplicates(found)
+    return [rule_file([level for _, level in found], asked.wanted)]
+
+
+def _count(documents: Sequence[Document]) -> int:
+    """Return how many mistakes the files of some documents have so far."""
+    return sum(len(noted.mistakes) for noted in {id(each.notes): each.notes for each in documents}.values())
 
 
 def _plain(documents: Sequence[Document]) -> list[Plain]:

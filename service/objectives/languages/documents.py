@@ -10,6 +10,7 @@ from typing import Final
 from service.objectives.files import text_of
 from service.objectives.languages.openslo_fields import DOCUMENTS, V1
 from service.objectives.languages.shapes import Judge
+from service.objectives.languages.sloth_fields import SPECS
 from service.objectives.languages.trees import text
 from service.objectives.located import Fields, documents
 from service.objectives.mistakes import Mistake, Notes, Place, suggestion
@@ -68,8 +69,9 @@ def check_openslo(document: Document) -> bool:
     before = len(document.notes.mistakes)
     kinds = DOCUMENTS.get(document.version)
     if kinds is None:
-        hint = suggestion(document.version, tuple(DOCUMENTS)) if document.version else f"write {V1}"
-        document.wrong(_place(document, "apiVersion"), f"{document.version!r} is not OpenSLO", hint)
+        document.wrong(
+            _place(document, "apiVersion"), f"{document.version!r} is not OpenSLO", _meant(document)
+        )
     elif document.kind not in kinds:
         cause = f"{document.version} has no kind {document.kind!r}"
         document.wrong(_place(document, "kind"), cause, suggestion(document.kind, tuple(kinds)))
@@ -77,6 +79,12 @@ def check_openslo(document: Document) -> bool:
         judge = Judge(document.notes, document.notes)
         judge.check(document.fields, kinds[document.kind], "", document.fields.place)
     return len(document.notes.mistakes) == before
+
+
+def _meant(document: Document) -> str:
+    if document.version in SPECS or text(document.fields, "version") in SPECS:
+        return "it is a spec of Sloth: convert it --from sloth"
+    return suggestion(document.version, tuple(DOCUMENTS)) if document.version else f"write {V1}"
 
 
 def sorted_mistakes(notes: Iterable[Notes]) -> list[Mistake]:

@@ -80,7 +80,7 @@ def _groups(level: ServiceLevel, wanted: Wanted) -> list[Plain]:
     kinds: list[tuple[str, bool, list[Plain]]] = [
         ("sli-recordings", wanted.recordings, _indicator_rules(level, labels)),
         ("meta-recordings", wanted.recordings, _meta_rules(level, labels, wanted.version)),
-        ("alerts", wanted.alerts, [_alert_rule(level, alert) for alert in level.alerts]),
+        ("alerts", wanted.alerts, [rule for alert in level.alerts for rule in _alert_rules(level, alert)]),
     ]
     return [
         {"name": f"sloth-slo-{kind}-{level.id}", "rules": rules}
@@ -122,18 +122,18 @@ def _meta_rules(level: ServiceLevel, labels: Mapping[str, str], version: str) ->
     return [*records, _record("sloth_slo_info", "vector(1)", {**labels, **info})]
 
 
-def _alert_rule(level: ServiceLevel, alert: Alert) -> Plain:
-    pairs = [pair for pair in level.pairs if pair.severity is alert.severity]
-    return {
+def _alert_rules(level: ServiceLevel, alert: Alert) -> list[Plain]:
+    """Return the rule of an alert; none if no pair of windows is of its severity."""
+    burning = [_burning(level, pair) for pair in level.pairs if pair.severity is alert.severity]
+    labels = {**alert.labels, "sloth_severity": str(alert.severity)}
+    said = {"summary": _SUMMARY, "title": f"({alert.severity}) {_TITLE}", **alert.annotations}
+    rule: Plain = {
         "alert": alert.name,
-        "expr": "\nor\n".join(_burning(level, pair) for pair in pairs),
-        "labels": {**alert.labels, "sloth_severity": str(alert.severity)},
-        "annotations": {
-            "summary": _SUMMARY,
-            "title": f"({alert.severity}) {_TITLE}",
-            **alert.annotations,
-        },
+        "expr": "\nor\n".join(burning),
+        "labels": dict[str, Plain](labels),
+        "annotations": dict[str, Plain](said),
     }
+    return [rule] if burning else []
 
 
 def _burning(level: ServiceLevel, pair: Pair) -> str:

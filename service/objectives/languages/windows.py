@@ -30,8 +30,9 @@ class Windows:
 
 
 def usual(period_us: int) -> Windows:
-    """Return the workbook's pairs for a period, or their weekly form for a short one."""
-    return Windows(period_us, POLICIES[usual_policy(period_us)].pairs)
+    """Return the workbook's pairs for a period, or their weekly form; none looks back beyond the period."""
+    pairs = POLICIES[usual_policy(period_us)].pairs
+    return Windows(period_us, tuple(pair for pair in pairs if pair.long_us <= period_us))
 
 
 def read_windows(path: Path, notes: Notes) -> Windows | None:
