@@ -18,6 +18,9 @@ _FOLDS: Final[Mapping[Fold, Callable[[Sequence[float]], float]]] = {Fold.SUM: su
 _INT64: Final = 2**63
 _MAX_RANKS: Final = 100_000
 
+MAX_REPLICAS: Final = 128
+"""Ranks of one page that are read; no engine shows as many."""
+
 
 @dataclass(frozen=True, slots=True)
 class RankReading:
@@ -67,7 +70,7 @@ def read_labelled(engine: Engine, page: Page) -> list[LabelledReading]:
 
 
 def _labels(engine: Engine, page: Page) -> list[str]:
-    """Return the rank labels of a page, by rank."""
+    """Return the rank labels of a page, by rank: one for each rank, at most `MAX_REPLICAS`."""
     if engine.rank_label is None:
         return []
     labels = {
@@ -76,7 +79,8 @@ def _labels(engine: Engine, page: Page) -> list[str]:
         for series in group
         if (label := series.labels.get(engine.rank_label))
     }
-    return sorted(labels, key=lambda label: (_rank(label), label))
+    by_rank = {_rank(label): label for label in sorted(labels, reverse=True)}
+    return [by_rank[rank] for rank in sorted(by_rank)[:MAX_REPLICAS]]
 
 
 def _rank(label: str) -> int:
@@ -131,22 +135,21 @@ class _View:
         return round(value * signal.scale)
 
     def _folded(self, signal: Signal) -> float | None:
-        if signal.beside and not any(name in self.page.series for name in signal.beside):
-            return None
-        values = self._first(signal.names, signal)
-        if not values:
+        values = next((found for name in signal.names if (found := self._values(name, signal))), [])
+        if not values or not self._applies(signal):
             return None
         for name in signal.added:
             values += self._values(name, signal)
-        folded = max(0.0, _FOLDS[signal.fold](values) - sum(self._first(signal.less, signal)))
+        folded = _FOLDS[signal.fold](values)
         if signal.over is None:
             return folded
         whole = self._folded(signal.over)
         return folded / whole if whole else None
 
-    def _first(self, names: Sequence[str], signal: Signal) -> list[float]:
-        """Return the values of the first series that has any."""
-        return next((found for name in names if (found := self._values(name, signal))), [])
+    def _applies(self, signal: Signal) -> bool:
+        shown = self.page.series
+        beside = not signal.beside or any(name in shown for name in signal.beside)
+        return beside and not any(name in shown for name in signal.unless)
 
     def _values(self, name: str, signal: Signal) -> list[float]:
         """Return the values of a series' copies, those that only repeat another left out."""

@@ -70,7 +70,11 @@ def _signal(signal: Signal) -> str:
         told = f"label `{signal.value_label}` of {told}"
     if signal.constant is not None:
         told = f"{signal.constant}, where {told} is there"
-    for word, names in (("plus", signal.added), ("less", signal.less), ("only beside", signal.beside)):
+    for word, names in (
+        ("plus", signal.added),
+        ("only beside", signal.beside),
+        ("not beside", signal.unless),
+    ):
         if names:
             told += f", {word} {', '.join(f'`{name}`' for name in names)}"
     if signal.over:

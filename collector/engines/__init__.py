@@ -41,10 +41,10 @@ class Signal:
     column: str
     names: tuple[str, ...]
     added: tuple[str, ...] = ()
-    less: tuple[str, ...] = ()
-    """Series of which the first one present is taken off, so far as there is something."""
     beside: tuple[str, ...] = ()
     """Only on a page that has one of these series too."""
+    unless: tuple[str, ...] = ()
+    """Not on a page that has one of these series: beside them it means something else."""
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Only series whose labels have one of these values; "" = without the label."""
     value_label: str | None = None
@@ -61,7 +61,7 @@ class Signal:
     def series(self) -> tuple[str, ...]:
         """Return every series name it may be read from."""
         divisor = self.over.series() if self.over else ()
-        return self.names + self.added + self.less + self.beside + divisor
+        return self.names + self.added + self.beside + self.unless + divisor
 
 
 @dataclass(frozen=True, slots=True)

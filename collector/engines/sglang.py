@@ -8,6 +8,8 @@ Traps:
 - a sliding-window or Mamba pool can be full while `token_usage` is low: the largest is the usage.
 - `cache_hit_rate` was percent in 2024 and is a ratio since; the token counters are read instead.
 - counters move when a request finishes, so that rates are spiky and aborted work is lost.
+- `num_requests_total` counts aborted ones too, and at another moment than `num_aborted_requests`:
+  their difference could fall, which reads as a restart, so beside it nothing is told as finished.
 - inter-token latency is told a token, not a step: a step of k tokens counts k times.
 - grammars and hand-overs between prefill and decode have queues of their own: those requests wait
   for something else than capacity.
@@ -66,7 +68,7 @@ _SIGNALS: Final = (
     Signal(
         column="finished_total",
         names=_SGLANG.names("num_requests_total"),
-        less=_SGLANG.names("num_aborted_requests_total", "num_aborted_requests"),
+        unless=_SGLANG.names("num_aborted_requests_total", "num_aborted_requests"),
     ),
     _SGLANG.gauge("aborted_total", "num_aborted_requests_total", "num_aborted_requests"),
     *_SGLANG.timing("ttft", "time_to_first_token_seconds"),
