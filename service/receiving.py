@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from alerts.errors import AlertsError, ConfigurationError
 from alerts.inhibition import InhibitRule
 from alerts.matchers import Matcher
 from alerts.receivers import Receiver
@@ -21,7 +22,7 @@ from service.store.state import State
 from slo.objective import Objective
 from telemetry.condition import Severity
 
-GROUP_BY = ("alertname", "pool", "objective")
+GROUP_BY = ("alertname", "pool", "objective", "severity")
 KIND = "webhook"
 
 
@@ -55,7 +56,10 @@ class Receiving(Mapping[str, Receiver]):
             stored = StoredReceiver(
                 name=each.name, kind=KIND, url=each.url, secret=secret, allow_private=each.allow_private
             )
-            self._webhook(stored)
+            try:
+                self._webhook(stored)
+            except AlertsError as error:
+                raise ConfigurationError(f"receiver {each.name}: {error}") from error
             self._state.receivers.keep(stored, now_us=now_us())
             if before is None and each.secret is None:
                 tell(f"receiver {each.name}: webhook secret, shown once: {secret}")
