@@ -35,7 +35,8 @@ def convert(
     """
     from service.objectives.languages.convert import Asked, Source, Target
     from service.objectives.languages.convert import convert as converted
-    from service.objectives.languages.readers import one_of, prometheus_duration
+    from service.objectives.languages.durations import prometheus_us
+    from service.objectives.languages.readers import one_of
     from service.objectives.mistakes import ObjectiveFileError
     from service.objectives.section import NotThatError
 
@@ -44,7 +45,7 @@ def convert(
             source=Source(one_of(*Source)(source)),
             target=Target(one_of(*Target)(target)),
             inline=inline,
-            period_us=prometheus_duration(period) if period else None,
+            period_us=prometheus_us(period) if period else None,
             windows=windows,
             wanted=_wanted(labels or [], recordings=recordings, alerts=alerts),
         )

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from ruamel.yaml import YAML
-from ruamel.yaml.scalarstring import LiteralScalarString, SingleQuotedScalarString
-
 from service.objectives.languages import from_openslo, sloth
 from service.objectives.languages.documents import Document, check_openslo, read, sorted_mistakes
+from service.objectives.languages.durations import prometheus_duration
 from service.objectives.languages.from_sloth import slo_document
 from service.objectives.languages.openslo_fields import V1, V2ALPHA
 from service.objectives.languages.references import SLI, Inliner, standing_alone
-from service.objectives.languages.rules import Wanted, prometheus_duration, rule_file
+from service.objectives.languages.rules import Wanted, rule_file
 from service.objectives.languages.service_level import ServiceLevel
 from service.objectives.languages.trees import Plain, plain
 from service.objectives.languages.versions import converted
 from service.objectives.languages.windows import USUAL_PERIOD_US, Windows, read_windows, usual
+from service.objectives.languages.writing import written
 from service.objectives.mistakes import Mistake, Notes, ObjectiveFileError, Place
 
 
@@ -89,7 +86,7 @@ def convert(paths: Sequence[Path], asked: Asked) -> Converted:
         values = _from_openslo(documents, asked, windows)
     if mistakes := sorted_mistakes([extra, *notes]):
         raise ObjectiveFileError(mistakes)
-    return Converted(_written(values), tuple(sorted_mistakes(unknown)))
+    return Converted(written(values), tuple(sorted_mistakes(unknown)))
 
 
 def _windows(asked: Asked, notes: Notes) -> Windows:
@@ -141,30 +138,3 @@ def _count(documents: Sequence[Document]) -> int:
 
 def _plain(documents: Sequence[Document]) -> list[Plain]:
     return [plain(document.fields) for document in documents]
-
-
-_OTHER_TYPE: Final = re.compile(r"(?i)y|n|yes|no|on|off|[-+.]?\d[\d_:.e+-]*|0[xob]\w*")
-"""Texts that YAML 1.1, which Prometheus reads, takes for something else."""
-
-
-def _written(values: Sequence[Plain]) -> str:
-    """Return documents as YAML text: queries as blocks, texts that look like values in quotes."""
-    writer = YAML(typ="rt", pure=True)
-    writer.default_flow_style = False
-    writer.width = 10_000
-    writer.indent(mapping=2, sequence=4, offset=2)
-    stream = io.StringIO()
-    writer.dump_all([_styled(value) for value in values], stream)
-    return stream.getvalue()
-
-
-def _styled(value: Plain) -> object:
-    if isinstance(value, dict):
-        return {_styled(name): _styled(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_styled(each) for each in value]
-    if isinstance(value, str) and "\n" in value:
-        return LiteralScalarString(value)
-    if isinstance(value, str) and _OTHER_TYPE.fullmatch(value):
-        return SingleQuotedScalarString(value)
-    return value

@@ -7,8 +7,9 @@ import re
 from typing import Final
 
 from service.objectives.languages.documents import Document, check_openslo
+from service.objectives.languages.durations import prometheus_duration
 from service.objectives.languages.openslo_fields import V1
-from service.objectives.languages.rules import exact, prometheus_duration
+from service.objectives.languages.rules import exact
 from service.objectives.languages.service_level import Query, ServiceLevel
 from service.objectives.languages.trees import grown
 from service.objectives.located import Fields

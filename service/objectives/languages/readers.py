@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from service.objectives.mistakes import suggestion
 from service.objectives.section import NotThatError
-from slo.durations import MICROS_PER_DAY, UNITS_US
 
 WINDOW: Final = re.compile(r"\{\{-?\s*\.window\s*-?\}\}")
 """Where a query takes its window: `[{{.window}}]`."""
 
-_PROMETHEUS_UNITS: Final = {"y": 365 * MICROS_PER_DAY, "w": 7 * MICROS_PER_DAY, **UNITS_US}
-_PROMETHEUS_PART: Final = re.compile(r"(\d{1,6})(ms|[ywdhms])")
+LABEL_NAME: Final = r"[a-zA-Z_][a-zA-Z0-9_]*"
+"""What every Prometheus takes for a label's name; 3 takes more."""
+
 _CLOSES: Final = {")": "(", "]": "[", "}": "{"}
 _QUOTED: Final = re.compile(r"""\{\{.*?\}\}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`|\#[^\n]*""")
 
@@ -91,15 +91,6 @@ def time_zone(text: str) -> ZoneInfo:
         raise NotThatError(f"{text!r} is not an IANA time zone", "write one such as Europe/Warsaw") from None
 
 
-def prometheus_duration(text: str) -> int:
-    """Return `5m`, `36h` or `1d12h` in microseconds."""
-    parts = _PROMETHEUS_PART.findall(text)
-    length = sum(int(count) * _PROMETHEUS_UNITS[unit] for count, unit in parts)
-    if not length or "".join(count + unit for count, unit in parts) != text:
-        raise NotThatError(f"{text!r} is not a duration", "write one such as 5m, 36h or 30d")
-    return length
-
-
 def query(text: str) -> str:
     """Return a PromQL query: not empty, its brackets closed, its window given as {{.window}}."""
     if not text.strip():
@@ -120,6 +111,6 @@ def query(text: str) -> str:
 def label(text: str) -> tuple[str, str]:
     """Return the name and value of `team=chat`."""
     name, sign, value = text.partition("=")
-    if not sign or re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", name) is None:
+    if not sign or re.fullmatch(LABEL_NAME, name) is None:
         raise NotThatError(f"{text!r} is not a label", "write one such as team=chat")
     return name, value

@@ -13,16 +13,16 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
+from service.objectives.languages.durations import prometheus_duration
 from service.objectives.languages.service_level import Alert, ServiceLevel
 from service.objectives.languages.trees import Plain
-from slo.durations import MICROS_PER_DAY, UNITS_US
+from slo.durations import MICROS_PER_DAY
 from slo.pairs import Pair
 from telemetry.units import MICROS_PER_MINUTE
 
 _RATIO: Final = "slo:sli_error:ratio_rate"
 _BUDGET: Final = "slo:error_budget:ratio"
 _CURRENT_US: Final = 5 * MICROS_PER_MINUTE
-_WHOLE_ONLY: Final = {"y": 365 * MICROS_PER_DAY, "w": 7 * MICROS_PER_DAY}
 _WHO: Final = "{{$labels.sloth_service}} {{$labels.sloth_slo}}"
 _SUMMARY: Final = f"{_WHO} SLO error budget burn rate is over expected."
 _TITLE: Final = f"{_WHO} SLO error budget burn rate is too fast."
@@ -42,18 +42,6 @@ def rule_file(levels: Iterable[ServiceLevel], wanted: Wanted) -> Plain:
     """Return a file of rules that Prometheus loads."""
     groups: list[Plain] = [group for level in levels for group in _groups(level, wanted)]
     return {"groups": groups}
-
-
-def prometheus_duration(length_us: int) -> str:
-    """Return a length as Prometheus writes it: 36 h is `1d12h`, 28 days are `4w`."""
-    for unit, size in _WHOLE_ONLY.items():
-        if length_us % size == 0:
-            return f"{length_us // size}{unit}"
-    parts = []
-    for unit, size in UNITS_US.items():
-        count, length_us = divmod(length_us, size)
-        parts += [f"{count}{unit}"] if count else []
-    return "".join(parts)
 
 
 def exact(number: Fraction | Decimal) -> str:

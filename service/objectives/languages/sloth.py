@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Final
 
 from service.objectives.languages.documents import Document
+from service.objectives.languages.durations import prometheus_duration
 from service.objectives.languages.openslo_fields import V1ALPHA
-from service.objectives.languages.rules import prometheus_duration
 from service.objectives.languages.service_level import Alert, Origin, Query, ServiceLevel
 from service.objectives.languages.shapes import Judge
 from service.objectives.languages.sloth_fields import KUBERNETES, PROMETHEUS, SPECS, camel, snake

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from service.objectives.languages.durations import prometheus_us
 from service.objectives.languages.openslo_fields import V1ALPHA
 from service.objectives.languages.readers import (
+    LABEL_NAME,
     between,
     not_empty,
     one_of,
     pattern,
     positive_whole,
-    prometheus_duration,
     query,
 )
 from service.objectives.languages.shapes import Free, Many, Named, Record, Word
@@ -28,7 +29,7 @@ _NAME = Word(
     pattern(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?", "a name: letters, digits and inner -_.", "my-name")
 )
 _TEXT = Word()
-_TEXTS = Named(_TEXT, name=pattern(r"[a-zA-Z_][a-zA-Z0-9_]*", "a label name", "owner"))
+_TEXTS = Named(_TEXT, name=pattern(LABEL_NAME, "a label name", "owner"))
 _FLAG = Word(yes_or_no)
 _QUERY = Word(query)
 _PERCENT = Word(between("0", "100", ends="(]"))
@@ -167,14 +168,14 @@ def _alert_windows() -> Record:
     pair = Record(
         fields={
             "errorBudgetPercent": _PERCENT,
-            "shortWindow": Word(prometheus_duration),
-            "longWindow": Word(prometheus_duration),
+            "shortWindow": Word(prometheus_us),
+            "longWindow": Word(prometheus_us),
         },
         required=("errorBudgetPercent", "shortWindow", "longWindow"),
     )
     severity = Record(fields={"quick": pair, "slow": pair}, required=("quick", "slow"))
     spec = Record(
-        fields={"sloPeriod": Word(prometheus_duration), "page": severity, "ticket": severity},
+        fields={"sloPeriod": Word(prometheus_us), "page": severity, "ticket": severity},
         required=("sloPeriod", "page", "ticket"),
     )
     return Record(

@@ -8,7 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from service.objectives.languages.documents import read
-from service.objectives.languages.readers import number, prometheus_duration
+from service.objectives.languages.durations import prometheus_us
+from service.objectives.languages.readers import number
 from service.objectives.languages.shapes import Judge
 from service.objectives.languages.sloth_fields import ALERT_WINDOWS
 from service.objectives.languages.trees import at, text
@@ -52,14 +53,14 @@ def read_windows(path: Path, notes: Notes) -> Windows | None:
         for speed in ("quick", "slow")
     ]
     _ordered(pairs, notes, found[0].fields.place)
-    return None if notes.mistakes else Windows(prometheus_duration(text(spec, "sloPeriod")), tuple(pairs))
+    return None if notes.mistakes else Windows(prometheus_us(text(spec, "sloPeriod")), tuple(pairs))
 
 
 def _pair(value: Value | None, severity: Severity, notes: Notes) -> Pair:
     pair = Pair(
         severity=severity,
-        long_us=prometheus_duration(text(value, "longWindow")),
-        short_us=prometheus_duration(text(value, "shortWindow")),
+        long_us=prometheus_us(text(value, "longWindow")),
+        short_us=prometheus_us(text(value, "shortWindow")),
         share=Fraction(number(text(value, "errorBudgetPercent"))) / 100,
     )
     if pair.short_us >= pair.long_us and isinstance(value, Fields):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from inferometer.main import app
+from service.objectives.languages.convert import Source, Target
+from service.objectives.languages.durations import prometheus_duration, prometheus_us
 from service.objectives.languages.openslo_fields import V1, V2ALPHA
-from service.objectives.languages.readers import prometheus_duration as read
-from service.objectives.languages.rules import exact, prometheus_duration
+from service.objectives.languages.rules import exact
+from service.objectives.languages.writing import written
+from service.objectives.mistakes import ObjectiveFileError
 
 SLOTH = """\
 version: prometheus/v1
@@ -203,7 +207,7 @@ def test_a_catalogue_that_makes_no_sense_is_refused(tmp_path, mistakes):
 
 @given(st.integers(1, 10**7))
 def test_a_duration_written_is_read_as_the_same(seconds):
-    assert read(prometheus_duration(seconds * 1_000_000)) == seconds * 1_000_000
+    assert prometheus_us(prometheus_duration(seconds * 1_000_000)) == seconds * 1_000_000
 
 
 @given(st.fractions(0, 1, max_denominator=10**6))
@@ -214,6 +218,18 @@ def test_a_figure_written_is_the_nearest_double(number):
 def test_the_exact_threshold_is_written_and_not_a_product_of_rounded_numbers():
     assert exact(Fraction("14.4") * (1 - Fraction("0.999"))) == "0.0144"
     assert exact(Fraction(10**7)) == "10000000"
+
+
+@given(
+    st.lists(
+        st.text(
+            st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Co", "Cn"])
+            | st.sampled_from("\n :#'-|")
+        )
+    )
+)
+def test_what_is_written_is_read_as_the_same_texts(values, texts):
+    assert values(written([{"all": texts}])) == [{"all": texts}]
 
 
 def test_texts_that_yaml_takes_for_values_are_quoted(tmp_path, converted, values):
@@ -231,3 +247,22 @@ def test_the_command_prints_the_rules_and_says_what_it_left_out(tmp_path):
     assert "team: x" in done.stdout
     assert "alert:" not in done.stdout
     assert f"{tmp_path}/a.yaml:10:5: slos[0].colour is not a field" in done.stderr
+
+
+@given(
+    text=st.sampled_from([SLOTH, SLO + "---\n" + SLI, WINDOWS]),
+    damage=st.lists(st.tuples(st.integers(0, 15), st.sampled_from(["", "null", "[]", "{}", "- 1", "{a: b}", "'"])), max_size=3),
+    source=st.sampled_from(Source),
+    target=st.sampled_from(Target),
+    inline=st.booleans(),
+)  # fmt: skip
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_damage_to_a_file_escapes_as_another_error(
+    tmp_path, converted, text, damage, source, target, inline
+):
+    lines = text.splitlines()
+    for number, value in damage:
+        lines[number % len(lines)] = f"{lines[number % len(lines)].partition(':')[0]}: {value}"
+    (tmp_path / "a.yaml").write_text("\n".join(lines))
+    with contextlib.suppress(ObjectiveFileError):
+        converted(source, target, tmp_path / "a.yaml", inline=inline, windows=tmp_path / "a.yaml")

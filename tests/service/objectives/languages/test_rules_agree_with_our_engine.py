@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from service.objectives.languages.rules import prometheus_duration
+from service.objectives.languages.durations import prometheus_duration
 from slo.cells import Cells
 from slo.evaluate import judge
 from slo.indicators.availability import Availability

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from service.objectives.languages.readers import prometheus_duration
+from service.objectives.languages.durations import prometheus_us
 from service.objectives.languages.rules import Wanted
 
 FIXTURES = Path(__file__).parents[4] / "../shared/fixtures/slo/sloth"
@@ -24,7 +24,7 @@ def _asked(case):
     flags = YAML(typ="safe", pure=True).load(case / "args.yaml")
     period = flags.get("default_slo_period")
     return {
-        "period_us": prometheus_duration(period) if period else None,
+        "period_us": prometheus_us(period) if period else None,
         "wanted": Wanted(
             labels=flags.get("extra_labels", {}),
             alerts=not flags.get("disable_alerts", False),
