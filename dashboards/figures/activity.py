@@ -7,8 +7,8 @@ TEMPLATE = Template(
         [
             line("kernel-busy", GREY, line={"dash": "dot"}),
             line("SM activity", BLUE),
-            line("tensor activity", ORANGE),
-            line("DRAM activity", GREEN),
+            line("tensor activity", ORANGE, line={"dash": "dash"}),
+            line("DRAM activity", GREEN, line={"dash": "dashdot"}),
         ],
         "share of time",
         yaxis={

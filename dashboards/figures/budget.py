@@ -1,13 +1,20 @@
-"""The budget left of one objective over its window; below zero it is overspent."""
+"""The budget left of one objective over its window; what lies below zero is overspent."""
 
-from dashboards.figures.template import GREEN, Template, figure, line
+from dashboards.figures.template import GREEN, VERMILLION, Template, figure, line
 
 TEMPLATE = Template(
     figure(
-        [line("budget left", GREEN, fill="tozeroy")],
+        [
+            line("budget left", GREEN, fill="tozeroy"),
+            line("overspent", VERMILLION, fill="tozeroy", line={"dash": "dot"}),
+        ],
         "budget left",
-        yaxis={"title": {"text": "budget left"}, "tickformat": ".0%", "automargin": True},
-        showlegend=False,
+        yaxis={
+            "title": {"text": "share of the budget"},
+            "tickformat": ".0%",
+            "rangemode": "tozero",
+            "automargin": True,
+        },
     ),
-    ({"x": "at", "y": "left"},),
+    ({"x": "at", "y": "left"}, {"x": "at", "y": "over"}),
 )

@@ -1,29 +1,17 @@
-"""Demand against what is served: arrivals and finished per second, waiting and running beside."""
+"""Demand against what is served: arrived and finished a second; below, waiting and running."""
 
-from dashboards.figures.template import BLUE, GREEN, GREY, VERMILLION, Template, figure, line
+from dashboards.figures.template import BLUE, GREEN, GREY, VERMILLION, Template, figure, line, stacked
 
 TEMPLATE = Template(
     figure(
         [
-            line("arrived per second", BLUE),
-            line("finished per second", GREEN, line={"dash": "dash"}),
-            line("waiting", VERMILLION, yaxis="y2", fill="tozeroy", line={"width": 1}),
+            line("arrived", BLUE),
+            line("finished", GREEN, line={"dash": "dash"}),
+            line("waiting", VERMILLION, yaxis="y2", fill="tozeroy"),
             line("running", GREY, yaxis="y2", line={"dash": "dot"}),
         ],
-        "requests per second",
-        yaxis2={
-            "title": {"text": "requests"},
-            "overlaying": "y",
-            "side": "right",
-            "rangemode": "tozero",
-            "showgrid": False,
-        },
-        margin={"l": 52, "r": 52, "t": 6, "b": 30},
+        "",
+        **stacked(("requests/s", {}), ("requests", {})),
     ),
-    (
-        {"x": "at", "y": "arrived"},
-        {"x": "at", "y": "finished"},
-        {"x": "at", "y": "waiting"},
-        {"x": "at", "y": "running"},
-    ),
+    tuple({"x": "at", "y": name} for name in ("arrived", "finished", "waiting", "running")),
 )

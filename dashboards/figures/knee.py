@@ -2,19 +2,34 @@
 
 import plotly.graph_objects as go
 
-from dashboards.figures.template import Template, figure
+from dashboards.figures.template import COLORWAY, SECONDS, Template, figure
+
+_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star", "pentagon")
 
 TEMPLATE = Template(
     figure(
-        [go.Scatter(mode="markers", marker={"size": 7, "opacity": 0.7})],
-        "TTFT p95, seconds",
-        xaxis={"title": {"text": "requests running and waiting"}, "rangemode": "tozero", "showgrid": False},
-        yaxis={"title": {"text": "TTFT p95, seconds"}, "type": "log", "automargin": True, "dtick": 1},
+        [
+            go.Scatter(
+                mode="markers",
+                hovertemplate="%{x:.1f} requests at once, TTFT p95 %{y:.3~s}s<extra>%{fullData.name}</extra>",
+            )
+        ],
+        "",
+        xaxis={"title": {"text": "requests at once (mean)"}, "rangemode": "tozero", "showgrid": False},
+        yaxis={
+            "title": {"text": "TTFT p95"},
+            "type": "log",
+            "automargin": True,
+            "nticks": 6,
+            **SECONDS,
+        },
         hovermode="closest",
-        legend={"orientation": "h", "y": -0.28, "x": 0},
-        margin={"l": 52, "r": 12, "t": 6, "b": 44},
-        showlegend=True,
+        margin={"l": 56, "r": 14, "t": 8, "b": 44},
     ),
     ({"x": "concurrency", "y": "ttft_p95"},),
     per=True,
+    cycle=tuple(
+        {"marker": {"size": 8, "opacity": 0.8, "symbol": symbol, "color": color}}
+        for symbol, color in zip(_SYMBOLS, COLORWAY, strict=True)
+    ),
 )

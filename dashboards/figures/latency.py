@@ -1,16 +1,20 @@
-"""One latency over time: its median, 95th and 99th percentile, on a logarithmic axis."""
+"""The time to first token: how many requests had which, and the median, 95th and 99th percentile."""
 
-from dashboards.figures.template import BLUE, ORANGE, VERMILLION, Template, figure, line
+from dashboards.figures.template import BLUE, ORANGE, SECONDS, VERMILLION, Template, figure, heat, line
 
 TEMPLATE = Template(
     figure(
         [
+            heat(),
             line("p50", BLUE),
             line("p95", ORANGE, line={"dash": "dash"}),
             line("p99", VERMILLION, line={"dash": "dot"}),
         ],
-        "seconds",
-        yaxis={"title": {"text": "seconds"}, "type": "log", "automargin": True, "dtick": 1},
+        "",
+        yaxis={"type": "log", "automargin": True, "nticks": 6, **SECONDS},
     ),
-    tuple({"x": "at", "y": name} for name in ("p50", "p95", "p99")),
+    (
+        {"x": "edges", "y": "levels", "z": "heat"},
+        *({"x": "at", "y": name} for name in ("p50", "p95", "p99")),
+    ),
 )

@@ -1,19 +1,13 @@
-"""How requests ended, per minute: well, failed, or given up by their client."""
+"""How requests ended: well, given up by their client, or failed."""
 
-import plotly.graph_objects as go
-
-from dashboards.figures.template import GREEN, ORANGE, VERMILLION, Template, figure
-
-
-def _bar(name: str, color: str, pattern: str) -> go.Bar:
-    return go.Bar(name=name, marker={"color": color, "pattern": {"shape": pattern, "size": 5}})
-
+from dashboards.figures.template import GREEN, ORANGE, VERMILLION, Template, bars, figure
 
 TEMPLATE = Template(
     figure(
-        [_bar("ok", GREEN, ""), _bar("aborted", ORANGE, "."), _bar("error", VERMILLION, "/")],
+        [bars("ok", GREEN), bars("aborted", ORANGE, "."), bars("error", VERMILLION, "/")],
         "requests",
         barmode="stack",
+        bargap=0,
     ),
     tuple({"x": "at", "y": name} for name in ("ok", "aborted", "error")),
 )

@@ -1,23 +1,27 @@
 """Requests running and waiting, and the KV usage that decides how many can run."""
 
-from dashboards.figures.template import GREEN, GREY, VERMILLION, Template, figure, line
+from dashboards.figures.template import (
+    GREEN,
+    GREY,
+    PERCENT,
+    PURPLE,
+    VERMILLION,
+    Template,
+    figure,
+    line,
+    stacked,
+)
 
 TEMPLATE = Template(
     figure(
         [
             line("waiting", VERMILLION, fill="tozeroy"),
-            line("running", GREY),
-            line("KV usage", GREEN, yaxis="y2", line={"dash": "dash"}),
+            line("running", GREY, line={"dash": "dot"}),
+            line("KV usage, mean", GREEN, yaxis="y2"),
+            line("fullest replica", PURPLE, yaxis="y2", line={"dash": "dash", "width": 1.5}),
         ],
-        "requests",
-        yaxis2={
-            "overlaying": "y",
-            "side": "right",
-            "range": [0, 1.02],
-            "tickformat": ".0%",
-            "showgrid": False,
-        },
-        margin={"l": 52, "r": 46, "t": 6, "b": 30},
+        "",
+        **stacked(("requests", {}), ("KV usage", {**PERCENT, "range": [0, 1.05]})),
     ),
-    ({"x": "at", "y": "waiting"}, {"x": "at", "y": "running"}, {"x": "at", "y": "kv"}),
+    tuple({"x": "at", "y": name} for name in ("waiting", "running", "kv", "kv_most")),
 )

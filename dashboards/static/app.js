@@ -1,34 +1,61 @@
-// The frame of every page: token, range, live stream, age of the newest fact, failures said aloud.
-import { ago, esc } from "./format.js";
+// The frame of every page: time shown, live stream, age of the newest fact, failures said aloud.
+import { clock, esc, ago, iso } from "./format.js";
 
-const RANGES = { "15m": "15 minutes", "1h": "1 hour", "6h": "6 hours", "1d": "1 day", "7d": "7 days", "30d": "30 days" };
-const STALE_MS = 30000;
-const state = { newest: null, offset: 0, timer: null };
+const POLL_MS = 15000;
+const NAMES = { name: "objective", class: "cost class" };
+const state = { newest: null, offset: 0, stale: 30000, connected: true };
 const params = () => new URLSearchParams(location.search);
+const at = (id) => document.getElementById(id);
 
-export const range = () => params().get("range") ?? "1h";
 export const filter = (name) => params().get(name);
-export const link = (path, extra) => {
-  const next = new URLSearchParams({ range: range(), ...extra });
-  return `${path}?${next}`;
-};
+export const pinned = () => params().has("to");
+export const now = () => Date.now() + state.offset;
+
+// An address within these pages: what time is shown stays, filters are given anew.
+export function link(path, filters = {}) {
+  const next = new URLSearchParams();
+  for (const key of ["range", "to", "compare"]) if (params().has(key)) next.set(key, params().get(key));
+  for (const [key, value] of Object.entries(filters)) if (value !== null && value !== undefined && value !== "") next.set(key, value);
+  const query = next.toString();
+  return query ? `${path}?${query}` : path;
+}
+
+export const anchor = (path, filters, html) => `<a href="${esc(link(path, filters))}">${html}</a>`;
+
+function go(changes) {
+  const next = params();
+  for (const [key, value] of Object.entries(changes)) value === null ? next.delete(key) : next.set(key, value);
+  location.search = next.toString();
+}
 
 function frame() {
-  const choose = document.getElementById("range");
-  choose.innerHTML = Object.entries(RANGES).map(([key, text]) => `<option value="${key}">last ${text}</option>`).join("");
-  choose.value = range();
-  choose.onchange = () => {
-    const next = params();
-    next.set("range", choose.value);
-    location.search = next.toString();
-  };
-  for (const anchor of document.querySelectorAll("nav a")) anchor.href = link(anchor.getAttribute("href"));
+  const range = at("range");
+  range.value = params().get("range") ?? range.value;
+  range.onchange = () => go({ range: range.value });
+  const width = range.selectedOptions[0].dataset.seconds * 1000;
+  const end = pinned() ? Date.parse(params().get("to")) : Date.now();
+  const moved = (by) => (end + by >= Date.now() ? null : `${iso(end + by)}Z`);
+  at("earlier").onclick = () => go({ to: moved(-width) });
+  at("later").onclick = () => go({ to: moved(width) });
+  at("later").disabled = !pinned();
+  at("pin").textContent = pinned() ? "back to live" : "pin";
+  at("pin").onclick = () => go({ to: pinned() ? null : `${iso(now())}Z` });
+  at("compare").setAttribute("aria-pressed", String(params().has("compare")));
+  at("compare").onclick = () => go({ compare: params().has("compare") ? null : "1" });
+  for (const each of document.querySelectorAll("nav a")) each.href = link(each.getAttribute("href"));
+  at("filters").innerHTML = [...params()]
+    .filter(([key, value]) => !["range", "to", "compare"].includes(key) && value)
+    .map(([key, value]) => {
+      const rest = Object.fromEntries([...params()].filter(([other]) => other !== key));
+      return `<a class="chip" href="${esc(link(location.pathname, rest))}" aria-label="no longer only ${esc(NAMES[key] ?? key)} ${esc(value)}">${esc(NAMES[key] ?? key)} <b>${esc(value)}</b> ✕</a>`;
+    })
+    .join("");
 }
 
 function signIn() {
   document.querySelector("main").innerHTML = `<form class="signin panel"><h2>This service asks for a token</h2>
     <p>Use the admin token that <code>inferometer up</code> printed once, or make one: <code>inferometer token create me --role read</code></p>
-    <input name="token" type="password" autocomplete="current-password" aria-label="token" required><button>Open</button><p class="note" role="alert"></p></form>`;
+    <label>token <input name="token" type="password" autocomplete="current-password" required></label><button>Open</button><p class="note" role="alert"></p></form>`;
   document.querySelector("form.signin").onsubmit = async (event) => {
     event.preventDefault();
     const token = new FormData(event.target).get("token");
@@ -40,7 +67,9 @@ function signIn() {
 
 async function load(view) {
   const query = params();
-  query.set("range", range());
+  const incident = location.hash.slice(1);
+  if (incident) query.set("incident", incident);
+  query.set("range", at("range").value);
   const answer = await fetch(`/api/v1/views/${view}?${query}`);
   if (answer.status === 401) return null;
   if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? `the service answered ${answer.status}`);
@@ -48,66 +77,109 @@ async function load(view) {
 }
 
 function age() {
-  const badge = document.getElementById("live");
-  const now = Date.now() + state.offset;
-  const stale = state.newest === null || now - state.newest > STALE_MS;
-  badge.className = `live ${stale ? "stale" : ""}`;
-  badge.innerHTML = state.newest === null ? "no facts yet" : `${stale ? "stale: newest fact " : "newest fact "}${ago(state.newest, now)}`;
-  document.body.classList.toggle("stale", stale && state.newest !== null);
+  const badge = at("live");
+  const stale = state.newest !== null && now() - state.newest > state.stale;
+  const heard = state.newest === null ? "no facts yet" : `newest fact ${ago(state.newest, now())}`;
+  const [kind, text] = pinned()
+    ? ["pinned", `ends ${clock(Date.parse(params().get("to")))} UTC`]
+    : !state.connected ? ["stale", `not connected, ${heard}`]
+    : stale ? ["stale", `stale, ${heard}`]
+    : state.newest === null ? ["none", heard] : ["", heard];
+  badge.className = `live ${kind}`;
+  if (badge.innerHTML !== text) badge.innerHTML = text;
+  document.body.classList.toggle("stale", kind === "stale");
 }
 
 function shown(data) {
-  state.newest = data.newest_ms;
-  state.offset = data.now_ms - Date.now();
-  document.getElementById("marks").textContent = data.marks.join(" · ");
-  const sentence = document.getElementById("sentence");
+  Object.assign(state, { newest: data.newest_ms, offset: data.now_ms - Date.now(), stale: data.stale_ms, connected: true });
+  at("marks").textContent = data.marks.join(" · ");
+  const sentence = at("sentence");
   sentence.className = `sentence ${data.tone}`;
-  sentence.innerHTML = data.sentences.map((line) => `<p>${esc(line)}</p>`).join("");
+  const said = data.sentences.map((one) => `<p>${one.path ? anchor(one.path, one.filters, esc(one.text)) : esc(one.text)}</p>`).join("");
+  into(sentence, said);
   age();
 }
 
-// view: the name of the server's view; render(data, root) draws it.
-export async function page(view, render) {
+// view: the name of the server's view; html(data) -> panels; draw(data, root) fills its charts.
+export async function page(view, { html, draw = () => {} }) {
   frame();
-  const root = document.getElementById("content");
-  let busy = false;
+  const root = at("content");
+  let busy = false, again = false;
   const refresh = async () => {
-    if (busy || document.hidden) return;
+    if (busy) return void (again = true);
+    if (document.hidden) return;
     busy = true;
     try {
       const data = await load(view);
       if (data === null) return signIn();
       shown(data);
-      await render(data, root);
+      into(root, html(data));
       document.body.dataset.ready = "yes";
+      await draw(data, root);
+      document.body.dataset.drawn = String(Number(document.body.dataset.drawn ?? 0) + 1);
+      into(at("failure"), "");
     } catch (error) {
-      document.getElementById("failure").innerHTML = `<div class="failed-load" role="alert">This page could not be brought up to date: ${esc(error.message)}. What is shown is older; trying again.</div>`;
+      into(at("failure"), `<div class="failed-load" role="alert">This page could not be brought up to date: ${esc(error.message)}. What is shown is older; it tries again by itself.</div>`);
+    } finally {
       busy = false;
-      return;
+      if (again) { again = false; refresh(); }
     }
-    document.getElementById("failure").innerHTML = "";
-    busy = false;
+    return true;
   };
-  await refresh();
-  const stream = new EventSource("/api/v1/stream");
-  stream.onmessage = refresh;
   document.addEventListener("visibilitychange", refresh);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);
+  addEventListener("hashchange", refresh);
+  if ((await refresh()) && !pinned()) listen(refresh);
   setInterval(age, 1000);
 }
 
-// Keep the page still while it refreshes: only replace what changed.
-export function put(root, id, html) {
-  let slot = root.querySelector(`#${id}`);
-  if (!slot) {
-    slot = document.createElement("div");
-    slot.id = id;
-    slot.style.display = "contents";
-    root.append(slot);
+// Live without reload: an event for each evaluation; should the stream be refused, ask now and then.
+function listen(refresh) {
+  const stream = new EventSource("/api/v1/stream");
+  stream.onmessage = refresh;
+  stream.onopen = () => { state.connected = true; age(); };
+  stream.onerror = () => { state.connected = stream.readyState === EventSource.CLOSED; age(); };
+  setInterval(() => { if (stream.readyState === EventSource.CLOSED) refresh(); }, POLL_MS);
+}
+
+// Change a part of the page to `html`, touching only what differs: focus, selection, open
+// details and charts (data-keep) stay as they are.
+export function into(target, html) {
+  const wanted = document.createElement(target.tagName);
+  wanted.innerHTML = html;
+  children(target, wanted);
+}
+
+function children(from, to) {
+  let here = from.firstChild;
+  for (const want of [...to.childNodes]) {
+    const kept = (want.id && from.querySelector(`:scope > #${CSS.escape(want.id)}`)) || here;
+    if (kept && same(kept, want)) {
+      if (kept !== here) from.insertBefore(kept, here);
+      else here = here.nextSibling;
+      update(kept, want);
+    } else if (here && !here.id) {
+      const next = here.nextSibling;
+      from.replaceChild(want, here);
+      here = next;
+    } else from.insertBefore(want, here);
   }
-  if (slot.dataset.html !== html) {
-    slot.innerHTML = html;
-    slot.dataset.html = html;
+  while (here) {
+    const next = here.nextSibling;
+    here.remove();
+    here = next;
   }
-  return slot;
+}
+
+const same = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && (a.id ?? "") === (b.id ?? "");
+
+function update(from, to) {
+  if (from.nodeType !== Node.ELEMENT_NODE) {
+    if (from.nodeValue !== to.nodeValue) from.nodeValue = to.nodeValue;
+    return;
+  }
+  if (from.hasAttribute("data-keep")) return;
+  for (const { name } of [...from.attributes]) if (!to.hasAttribute(name) && name !== "open") from.removeAttribute(name);
+  for (const { name, value } of to.attributes) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+  children(from, to);
 }

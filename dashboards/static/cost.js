@@ -1,23 +1,50 @@
-// The bill, split: by class, tenant and model; every line sums to the charge.
-import { page, put } from "./app.js";
-import { draw } from "./charts.js";
-import { esc, money, number, panel, percent, table } from "./format.js";
+// The bill, split: by class, pool, tenant and model; its rows; whether every line sums to the charge.
+import { anchor, page } from "./app.js";
+import { drawAll } from "./charts.js";
+import { bar, chart, clock, esc, money, number, panel, percent, short, sub, table, tag } from "./format.js";
 
-page("cost", async (data, root) => {
-  const grid = root.querySelector(".grid") ?? root.appendChild(Object.assign(document.createElement("div"), { className: "grid" }));
-  const cash = (nano) => money(nano, data.currency);
-  put(grid, "time", panel(`Charged over time, by class, ${data.currency} per hour`, "w7", `<div class="chart tall"></div>`));
-  put(grid, "classes", panel("By class", "w5", table([
-    { title: "class", cell: (c) => `${esc(c.class)}<div class="sub">${esc(c.meaning)}</div>` },
-    { title: "amount", n: true, cell: (c) => cash(c.amount_nano) }, { title: "share", n: true, cell: (c) => percent(c.share, 1) },
-  ], data.classes, data.unpriced ? `No price for ${esc(data.unpriced)}: set <code>prices</code> in the settings.` : "Nothing charged in this range yet.")));
-  put(grid, "tenants", panel("Who caused it: tenant and model", "", table([
-    { title: "tenant", cell: (t) => esc(t.tenant) }, { title: "model", cell: (t) => esc(t.model) },
-    { title: "useful", n: true, cell: (t) => cash(t.useful_nano) }, { title: "missed SLO", n: true, cell: (t) => cash(t.slo_miss_nano) },
-    { title: "waste", n: true, optional: true, cell: (t) => cash(t.waste_nano) }, { title: "in all", n: true, cell: (t) => cash(t.total_nano) },
-    { title: "output tokens", n: true, optional: true, cell: (t) => number(t.output_tokens) },
-    { title: "per 1 M output tokens", n: true, cell: (t) => cash(t.per_million_nano) },
-  ], data.tenants, "No tenant has been charged in this range.")));
-  put(grid, "check", panel("Does it add up", "", `<p>${esc(data.check)}</p><p class="note">${data.notes.map(esc).join(" ")}</p>`));
-  await draw(grid.querySelector("#time .chart"), "ledger", data.over_time);
+page("cost", {
+  html: (data) => {
+    const cash = (nano) => money(nano, data.currency);
+    const amount = (title, key, filters, optional) => ({ title, n: true, optional, cell: (row) => (row[key] ? anchor("/cost", filters(row), cash(row[key])) : cash(row[key])) });
+    const party = (t) => ({ tenant: t.tenant, model: t.model });
+    const pool = (p) => ({ pool: p.pool });
+    const nothing = data.unpriced
+      ? "No GPU has a price. Give one: <code>inferometer up --price H100=2.95</code>"
+      : "Nothing charged in this range yet: an interval is closed some time after its end. Prices are given by <code>inferometer up --price H100=2.95</code>.";
+    const classes = [
+      { title: "class", cell: (c) => `${anchor("/cost", { class: c.class }, esc(c.class))}${sub(esc(c.meaning))}` },
+      { title: "amount", n: true, cell: (c) => cash(c.amount_nano) },
+      ...(data.compared ? [{ title: "before", n: true, cell: (c) => cash(c.before_nano) }] : []),
+      { title: "share", n: true, cell: (c) => `${bar(c.share, c.class.split(".")[0])}${percent(c.share, 1)}` },
+    ];
+    const tenants = [
+      { title: "tenant", cell: (t) => anchor("/cost", { tenant: t.tenant }, esc(t.tenant)) }, { title: "model", cell: (t) => anchor("/cost", { model: t.model }, esc(t.model ?? "not known")) },
+      amount("useful", "useful_nano", (t) => ({ ...party(t), class: "useful" }), true), amount("missed limit", "slo_miss_nano", (t) => ({ ...party(t), class: "slo_miss" })),
+      amount("waste", "waste_nano", (t) => ({ ...party(t), class: "waste" }), true), amount("in all", "total_nano", party),
+      { title: "output tokens", n: true, optional: true, cell: (t) => number(t.output_tokens) },
+      { title: "per 1 M output tokens", n: true, cell: (t) => cash(t.per_million_nano) },
+    ];
+    const pools = [
+      { title: "pool", cell: (p) => (p.pool ? anchor("/cost", pool(p), esc(p.pool)) : "no pool") }, { title: "GPUs", n: true, cell: (p) => number(p.gpus) },
+      amount("useful", "useful_nano", (p) => ({ ...pool(p), class: "useful" }), true), amount("missed limit", "slo_miss_nano", (p) => ({ ...pool(p), class: "slo_miss" }), true),
+      amount("waste", "waste_nano", (p) => ({ ...pool(p), class: "waste" })), amount("idle, headroom", "idle_nano", (p) => ({ ...pool(p), class: "idle" })), amount("in all", "total_nano", pool),
+    ];
+    const rows = [
+      { title: "interval, UTC", cell: (r) => `${clock(r.from_ms)} – ${clock(r.to_ms)}` }, { title: "GPU", optional: true, cell: (r) => short(r.gpu_uuid) },
+      { title: "replica", optional: true, cell: (r) => esc(r.replica === "__unmapped__" ? "unmapped" : r.replica) }, { title: "class", cell: (r) => esc(r.class) },
+      { title: "tenant", cell: (r) => esc(r.tenant ?? "nobody's") }, { title: "model", optional: true, cell: (r) => esc(r.model ?? "–") },
+      { title: `amount, 1e-9 ${esc(data.currency)}`, n: true, cell: (r) => (r.amount_nano === null ? "no price" : number(r.amount_nano)) },
+    ];
+    const verdict = data.check.adds_up === null ? "" : tag(data.check.adds_up ? "adds up" : "does not add up");
+    return [
+      chart("ledger", `Charged over time, by class, ${esc(data.currency)} per hour`, "w7", data.until_ms ? `Closed until ${clock(data.until_ms)} UTC; the newest minutes are not here yet.` : "", "tall"),
+      panel("classes", "By class", "w5", table(classes, data.classes, nothing, "charge by class")),
+      panel("tenants", "Who caused it: tenant and model", "", table(tenants, data.tenants, "No tenant has been charged in this range.", "charge by tenant and model")),
+      panel("pools", "By pool", "", table(pools, data.pools, "No pool has been charged in this range.", "charge by pool")),
+      panel("check", "Does it add up?", "", `<p>${verdict} ${esc(data.check.words)}</p><p class="note">Amounts are integers of a billionth of the currency. The charge is computed anew from the price book, GPU by GPU; the sums above are of ledger rows. A filter does not change this check.</p>`),
+      panel("rows", "Ledger rows, the newest", "", table(rows, data.rows, "No ledger row in this range.", "ledger rows")),
+    ].join("");
+  },
+  draw: (data, root) => drawAll(root, data, [["ledger", "ledger"]]),
 });

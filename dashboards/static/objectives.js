@@ -1,48 +1,72 @@
 // Every promise; with ?name= one of them: its minutes, windows and what spent the budget.
-import { filter, link, page, put } from "./app.js";
-import { draw } from "./charts.js";
-import { burn, esc, meter, number, panel, percent, table, tag } from "./format.js";
+import { anchor, page } from "./app.js";
+import { draw, drawAll } from "./charts.js";
+import { budget, burn, chart, esc, number, panel, percent, sub, table, tag } from "./format.js";
 
 const WINDOWS = ["5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"];
+const seen = (rows) => [...new Set([...WINDOWS, ...rows.flatMap((r) => Object.keys(r.burn))])].filter((w) => rows.some((r) => w in r.burn));
 
 const list = (rows) =>
   table(
     [
-      { title: "objective", cell: (r) => `<a href="${link("/objectives", { name: r.objective, group: r.group })}">${esc(r.title)}</a><div class="sub">${esc(r.group)}</div>` },
-      { title: "target", n: true, cell: (r) => `${r.target} %` },
+      { title: "objective", cell: (r) => `${anchor("/objectives", { name: r.objective, group: r.group }, esc(r.title))}${sub(`${esc(r.group)}${r.guess ? " · a guess" : ""}`)}` },
+      { title: "target", n: true, optional: true, cell: (r) => `${r.target}\u202f%` },
       { title: "good of all", n: true, optional: true, cell: (r) => `${number(r.good)} / ${number(r.total)}` },
-      ...WINDOWS.map((w) => ({ title: w, n: true, optional: !["5m", "1h"].includes(w), cell: (r) => burn(r.burn[w], r.fires.includes(w)) })),
-      { title: "budget left", n: true, cell: (r) => meter(r.budget_left) },
-      { title: "state", cell: (r) => tag(r.state) },
+      ...seen(rows).map((w) => ({ title: w, n: true, optional: !["5m", "1h"].includes(w), cell: (r) => burn(r.burn[w], r.fires.includes(w)) })),
+      { title: "budget left", n: true, cell: (r) => budget(r.budget_left) },
+      { title: "state", optional: true, cell: (r) => tag(r.state) },
     ],
     rows,
-    `No objective has seen a request yet.`,
+    `No objective has seen a request yet. Requests come by the proxy: <code>inferometer proxy --upstream URL</code>; your own promises by <code>inferometer up --objectives FILE</code>.`,
+    "burn rates by window",
   );
 
-const detail = (one) =>
-  `<p>${esc(one.description)}</p><p class="sub">Indicator <b>${esc(one.indicator)}</b> over ${esc(one.window)}, version ${esc(one.version)}, ${one.guess ? "a guess made from nothing but habit: <b>write your own</b>" : `from ${esc(one.source)}`}.</p>`;
+const about = (one) => `<p>${esc(one.promise)}${one.description ? `. ${esc(one.description)}` : ""}</p>
+  ${sub(`Version <code>${esc(one.version)}</code>, ${one.guess ? "a guess made from nothing but habit: write your own with <code>inferometer up --objectives FILE</code>" : `from ${esc(one.source)}`}. ${anchor("/objectives", {}, "All objectives")}`)}`;
 
-page("objectives", async (data, root) => {
-  const grid = root.querySelector(".grid") ?? root.appendChild(Object.assign(document.createElement("div"), { className: "grid" }));
-  const one = data.selected;
-  if (one) {
-    put(grid, "detail", panel(esc(one.title), "", detail(one)));
-    put(grid, "minutes", panel("Good share, minute by minute; gaps are minutes without requests", "w7", `<div class="chart"></div>`));
-    put(grid, "burndown", panel("Budget left over its window", "w5", `<div class="chart"></div>`));
-    await draw(grid.querySelector("#minutes .chart"), "good_share", one.minutes);
-    await draw(grid.querySelector("#burndown .chart"), "budget", one.budget);
-    put(grid, "pairs", panel("Windows that alert", "w6", table([
-      { title: "severity", cell: (p) => tag(p.severity) },
-      { title: "windows", cell: (p) => `${p.long} and ${p.short}` },
-      { title: "alerts above", n: true, cell: (p) => `${p.factor}×` },
-      { title: "now", cell: (p) => `${burn(p.long_burn, p.fires)} ${burn(p.short_burn, p.fires)}` },
-    ], one.pairs, "")));
-    put(grid, "spent", panel("What spent the budget, in this range", "w6", table([
-      { title: "tenant", cell: (s) => esc(s.tenant) }, { title: "model", cell: (s) => esc(s.model) },
-      { title: "bad", n: true, cell: (s) => number(s.bad) }, { title: "of", n: true, cell: (s) => number(s.total) },
-      { title: "share of all bad", n: true, cell: (s) => percent(s.share) },
-    ], one.spent, "No bad request in this range.")));
-  }
-  put(grid, "list", panel(one ? "All objectives" : "Objectives, by budget left", "", list(data.objectives)));
-  if (filter("name") && !one) put(grid, "detail", panel("Not found", "", `<div class="empty">No objective is called <code>${esc(filter("name"))}</code>.</div>`));
+const pairs = (one) =>
+  one.group === null
+    ? `<div class="empty">Choose a group below: alerts are judged for each by itself.</div>`
+    : table([
+        { title: "alerts by", cell: (p) => tag(p.severity) },
+        { title: "when both burn above", cell: (p) => `${number(p.factor, p.factor % 1 ? 1 : 0)}×` },
+        { title: "long window", n: true, cell: (p) => `${p.long} ${burn(p.long_burn, p.fires)}` },
+        { title: "short window", n: true, cell: (p) => `${p.short} ${burn(p.short_burn, p.fires)}` },
+        { title: "now", cell: (p) => tag(p.fires ? "firing" : "inactive") },
+      ], one.pairs, "This objective asks for no alert.", "pairs of windows that alert");
+
+// What an outcome says of the promise: a request that was served and still is bad came too late.
+const CAUSE = { ok: "too late", error: "failed", aborted: "given up by its client" };
+const spent = (one) =>
+  table([
+    { title: "tenant", cell: (s) => esc(s.tenant ?? "all") },
+    { title: "model", cell: (s) => esc(s.model ?? "all") },
+    ...(one.spent_by_group ? [] : [
+      { title: "replica", optional: true, cell: (s) => (s.replica === "__unknown__" ? "not known" : anchor("/gpus", { replica: s.replica }, esc(s.replica))) },
+      { title: "why", cell: (s) => esc(CAUSE[s.status] ?? s.status) },
+    ]),
+    { title: "bad", n: true, cell: (s) => anchor("/requests", { tenant: s.tenant, model: s.model, replica: s.replica === "__unknown__" ? "" : s.replica, status: s.status }, number(s.bad)) },
+    { title: "of", n: true, optional: true, cell: (s) => number(s.total) },
+    { title: "of all bad", n: true, cell: (s) => percent(s.share) },
+  ], one.spent, "No bad request in this range.", "who had the bad requests") +
+  (one.spent_by_group ? `<p class="note">This range holds too many requests to read each: only groups are told apart.</p>` : "");
+
+page("objectives", {
+  html: (data) => {
+    const one = data.selected;
+    const detail = one ? [
+      panel("detail", `${esc(one.title)}`, "", about(one)),
+      chart("good_share", "Good share of requests; a gap is a time without any", "w7", "", "tall"),
+      chart("budget", "Budget left, over its whole window", "w5", "", "tall"),
+      panel("pairs", "Windows that alert", "w6", pairs(one)),
+      panel("spent", "What spent the budget, in this range", "w6", spent(one)),
+    ] : [];
+    const more = data.objectives_in_all > data.objectives.length ? `<p class="note">The ${data.objectives.length} with the least budget of ${number(data.objectives_in_all)}.</p>` : "";
+    return [...detail, panel("list", one ? `Every group of ${esc(one.name)}` : "Objectives, by budget left", "", list(data.objectives) + more)].join("");
+  },
+  draw: async (data, root) => {
+    if (!data.selected) return;
+    await drawAll(root, data, [["good_share", "good_share"]]);
+    await draw(root, "budget", "budget", data.selected.budget);
+  },
 });

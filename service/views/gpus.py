@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from service.views.asking import Asked, Queries, columns, gapless, rows
+from anomalies.states import Life
+from service.views import fleet
+from service.views.asking import Asked, Queries, before, columns, gapless, grown, rows
+from service.views.moments import worded
+from service.views.sentences import Opening, Sentence, Tone, plural, share
+from telemetry.identity import UNMAPPED
+from telemetry.units import MICROS_PER_MILLI
 
-_GPU_SCOPE: Final = """
+MOST_ROWS: Final = 200
+"""Most GPUs listed; those in trouble come first, and the page says how many there are."""
+_PLACED: Final = """
+SELECT gpu_uuid, argMax(replica, at_us) AS replica, argMax(tuple(pool), at_us).1 AS pool
+  FROM placements WHERE dataset = {dataset:String} GROUP BY gpu_uuid"""
+_CHOSEN: Final = (
+    "({replica:String} = '' AND {pool:String} = '' OR gpu_uuid IN (SELECT gpu_uuid FROM (" + _PLACED + ") "
+    "WHERE ({replica:String} = '' OR replica = {replica:String}) "
+    "AND ({pool:String} = '' OR pool = {pool:String})))"
+)
+_GPU_SCOPE: Final = (
+    """
   FROM gpu_samples
  WHERE at_us >= {from_us:Int64} AND at_us < {to_us:Int64} AND dataset = {dataset:String}
-   AND ({replica:String} = '' OR gpu_uuid IN
-        (SELECT gpu_uuid FROM placements WHERE replica = {replica:String} AND dataset = {dataset:String}))"""
+   AND """
+    + _CHOSEN
+)
 _ENGINE_SCOPE: Final = """
   FROM engine_samples
  WHERE at_us >= {from_us:Int64} AND at_us < {to_us:Int64} AND dataset = {dataset:String}
-   AND vantage = 'engine' AND ({replica:String} = '' OR replica = {replica:String})"""
+   AND vantage = 'engine' AND ({replica:String} = '' OR replica = {replica:String})
+   AND ({pool:String} = '' OR ifNull(pool, ifNull(model, '')) = {pool:String})"""
 _BUCKET: Final = "intDiv(at_us, {width_us:Int64}) * {width_us:Int64} AS at"
 _ACTIVITY: Final = (
     "SELECT " + _BUCKET + ", avg(kernel_busy_ratio) AS kernel_busy, avg(sm_activity_ratio) AS sm, "
@@ -23,26 +42,58 @@ _ACTIVITY: Final = (
     + _GPU_SCOPE
     + " GROUP BY at ORDER BY at"
 )
+_POWER: Final = (
+    "SELECT at, sum(power) AS power, sum(allowed) AS allowed FROM (SELECT "
+    + _BUCKET
+    + ", gpu_uuid, avg(power_watts) AS power, avg(power_limit_watts) AS allowed"
+    + _GPU_SCOPE
+    + " GROUP BY at, gpu_uuid) GROUP BY at ORDER BY at"
+)
 _QUEUE: Final = (
-    "SELECT at, sum(running) AS running, sum(waiting) AS waiting, avg(kv) AS kv FROM (SELECT "
+    "SELECT at, sum(running) AS running, sum(waiting) AS waiting, avg(used) AS kv, max(used) AS kv_most "
+    "FROM (SELECT "
     + _BUCKET
     + ", replica, avg(requests_running) AS running, avg(requests_waiting) AS waiting, "
-    "avg(kv_usage_ratio) AS kv" + _ENGINE_SCOPE + " GROUP BY at, replica) GROUP BY at ORDER BY at"
+    "avg(kv_usage_ratio) AS used" + _ENGINE_SCOPE + " GROUP BY at, replica) GROUP BY at ORDER BY at"
 )
-_PLACED: Final = """
-SELECT gpu_uuid, argMax(replica, at_us) AS replica, argMax(pool, at_us) AS pool
-  FROM placements WHERE dataset = {dataset:String} GROUP BY gpu_uuid"""
+_NEWEST: Final = ", ".join(
+    f"argMax(tuple({column}), at_us).1 AS {name}"
+    for name, column in (
+        ("gpu_model", "gpu_model"),
+        ("gpu_index", "gpu_index"),
+        ("host", "host"),
+        ("up", "up"),
+        ("kernel_busy", "kernel_busy_ratio"),
+        ("sm", "sm_activity_ratio"),
+        ("tensor", "tensor_activity_ratio"),
+        ("dram", "dram_activity_ratio"),
+        ("source", "activity_source"),
+        ("memory_used", "memory_used_bytes"),
+        ("memory_total", "memory_total_bytes"),
+        ("power", "power_watts"),
+        ("temperature", "temperature_celsius"),
+    )
+)
+_COUNTERS: Final = ("throttle_power_us_total", "throttle_thermal_us_total", "throttle_hardware_us_total")
 _LATEST: Final = (
-    "SELECT gpu_uuid, intDiv(max(at_us), 1000) AS at_ms, argMax(tuple(gpu_model), at_us).1 AS gpu_model, "
-    "argMax(up, at_us) AS up, argMax(tuple(kernel_busy_ratio), at_us).1 AS kernel_busy, "
-    "argMax(tuple(sm_activity_ratio), at_us).1 AS sm, "
-    "argMax(tuple(tensor_activity_ratio), at_us).1 AS tensor, "
-    "argMax(tuple(dram_activity_ratio), at_us).1 AS dram, "
-    "argMax(tuple(memory_used_bytes), at_us).1 AS memory_used, "
-    "argMax(tuple(memory_total_bytes), at_us).1 AS memory_total, "
-    "argMax(tuple(power_watts), at_us).1 AS power"
+    "SELECT gpu_uuid, intDiv(max(at_us), 1000) AS at_ms, "
+    + _NEWEST
     + _GPU_SCOPE
-    + " GROUP BY gpu_uuid ORDER BY gpu_uuid LIMIT 2000"
+    + " GROUP BY gpu_uuid ORDER BY gpu_uuid LIMIT 20000"
+)
+_THROTTLED: Final = (
+    "SELECT gpu_uuid, ("
+    + " + ".join(f"sum({grown(name)})" for name in _COUNTERS)
+    + ") / 1e6 AS throttled FROM (SELECT gpu_uuid, "
+    + ", ".join(f"{name}, {before(name, 'each')}" for name in _COUNTERS)
+    + " FROM (SELECT gpu_uuid, "
+    + _BUCKET
+    + ", "
+    + ", ".join(f"max({name}) AS {name}" for name in _COUNTERS)
+    + _GPU_SCOPE
+    + " GROUP BY gpu_uuid, at) "
+    "WINDOW each AS (PARTITION BY gpu_uuid ORDER BY at ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)) "
+    "GROUP BY gpu_uuid"
 )
 _ENGINES: Final = (
     "SELECT replica, argMax(state, at_us) AS state, argMax(tuple(requests_running), at_us).1 AS running, "
@@ -50,42 +101,152 @@ _ENGINES: Final = (
     + _ENGINE_SCOPE
     + " GROUP BY replica"
 )
-_EVENTS: Final = """
+_EVENTS: Final = (
+    """
 SELECT intDiv(at_us, 1000) AS at_ms, kind, host, replica, gpu_uuid, message FROM events
  WHERE at_us >= {from_us:Int64} AND at_us < {to_us:Int64} AND dataset = {dataset:String}
- ORDER BY at_us DESC LIMIT 50"""
+   AND ({replica:String} = '' OR replica = {replica:String}
+        OR (isNotNull(gpu_uuid) AND """
+    + _CHOSEN
+    + "))\n ORDER BY at_us DESC LIMIT 50"
+)
+_TROUBLE: Final = {"lost": 0, "stalled": 1, "silent": 2, "unknown": 3}
 
 
-def view(store: Queries, question: Asked, states: Mapping[str, str]) -> dict[str, Any]:
-    """Return the page's charts and tables. Six statements; filter replica.
+def view(
+    store: Queries, question: Asked, known: fleet.Known, causes: Sequence[Sentence]
+) -> tuple[Opening, dict[str, Any]]:
+    """Return the page and what it opens with. Five statements; filters replica and pool.
 
-    `states` are the replicas' states as they were last judged.
+    `causes` are the open findings' sentences, worst first.
     """
-    bound = question.bound(replica=question.filters.get("replica", ""))
-    placed = {row["gpu_uuid"]: row for row in rows(store, _PLACED, bound)}
-    engines = {
-        row["replica"]: row | {"state": states.get(row["replica"], row["state"])}
-        for row in rows(store, _ENGINES, bound)
+    bound = question.bound(**question.wanted("replica", "pool"))
+    listed = _listed(store, question, known, bound)
+    pools = [pool for pool in fleet.pools(known) if question.filters.get("pool") in (None, "", pool["pool"])]
+    for pool in pools:
+        pool["replicas"] = len(pool["replicas"])
+    body = {
+        "pools": pools,
+        "gpus": listed[:MOST_ROWS],
+        "gpus_in_all": len(listed),
+        "events": [row | {"kind": worded(row["kind"])} for row in rows(store, _EVENTS, bound)],
     }
+    if question.pinned or question.filters.get("replica"):
+        return _opening([], listed, []), body
+    return _opening(pools, listed, causes), body
+
+
+def charts(store: Queries, question: Asked) -> dict[str, Any]:
+    """Return activity, queue and power over time. Three statements; filters replica and pool."""
+    bound = question.bound(**question.wanted("replica", "pool"))
     return {
         "activity": gapless(columns(store, _ACTIVITY, bound), question),
         "queue": gapless(columns(store, _QUEUE, bound), question),
-        "gpus": [_joined(gpu, placed, engines) for gpu in rows(store, _LATEST, bound)],
-        "events": rows(store, _EVENTS, bound),
+        "power": gapless(columns(store, _POWER, bound), question),
     }
 
 
+def _listed(
+    store: Queries, question: Asked, known: fleet.Known, bound: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Return every GPU of the range, and every one expected, those in trouble first."""
+    placed = {row["gpu_uuid"]: row for row in rows(store, _PLACED, bound)}
+    throttled = {row["gpu_uuid"]: row["throttled"] for row in rows(store, _THROTTLED, bound)}
+    engines = {row["replica"]: row for row in rows(store, _ENGINES, bound)}
+    found = rows(store, _LATEST, bound)
+    if not question.filters.get("replica") and not question.filters.get("pool"):
+        there = {gpu["gpu_uuid"] for gpu in found}
+        found += [_absent(uuid) for uuid in known.expected if uuid not in there]
+    joined = [
+        _joined(gpu, placed, engines, known.states, question) | {"throttled": throttled.get(gpu["gpu_uuid"])}
+        for gpu in found
+    ]
+    return sorted(joined, key=_weight)
+
+
+def _absent(uuid: str) -> dict[str, Any]:
+    names = (part.rpartition(" AS ")[2] for part in _NEWEST.split(", "))
+    return {"gpu_uuid": uuid, "at_ms": None, **dict.fromkeys(names)}
+
+
 def _joined(
-    gpu: dict[str, Any], placed: dict[str, dict[str, Any]], engines: dict[str, dict[str, Any]]
+    gpu: dict[str, Any],
+    placed: Mapping[str, dict[str, Any]],
+    engines: Mapping[str, dict[str, Any]],
+    states: Mapping[str, Life],
+    question: Asked,
 ) -> dict[str, Any]:
     """Join a GPU with its replica; an unmapped GPU has None, it is never guessed."""
     place = placed.get(gpu["gpu_uuid"], {"replica": None, "pool": None})
     nobody = {"state": "unknown", "running": None, "waiting": None, "kv": None}
     engine = engines.get(place["replica"], nobody)
+    judged = states.get(place["replica"])
+    state = engine["state"] if judged is None or question.pinned else judged.state.value
     return {
         **gpu,
         "replica": place["replica"],
         "pool": place["pool"],
         **{name: engine[name] for name in nobody},
-        "up": None if gpu["up"] is None else bool(gpu["up"]),
+        "state": _state(gpu, state, question),
     }
+
+
+def _state(gpu: Mapping[str, Any], state: str, question: Asked) -> str:
+    """Return the GPU's own trouble before its replica's state: lost, or silent at the range's end."""
+    if gpu["up"] is not None and not gpu["up"]:
+        return "lost"
+    end_ms = min(question.to_us, question.now_us) // MICROS_PER_MILLI
+    if gpu["at_ms"] is None or end_ms - gpu["at_ms"] > fleet.HEARD_US // MICROS_PER_MILLI:
+        return "silent"
+    return state
+
+
+def _weight(gpu: Mapping[str, Any]) -> tuple[Any, ...]:
+    idle = bool(gpu["waiting"]) and gpu["sm"] is not None and gpu["sm"] < fleet.IDLE_RATIO
+    return (
+        _TROUBLE.get(gpu["state"], 9),
+        not idle,
+        gpu["pool"] or "",
+        gpu["replica"] or "",
+        gpu["gpu_uuid"],
+    )
+
+
+def _opening(
+    pools: Sequence[Mapping[str, Any]],
+    listed: Sequence[Mapping[str, Any]],
+    causes: Sequence[Sentence],
+) -> Opening:
+    if not listed:
+        return Opening(Tone.UNKNOWN, [Sentence("No GPU has reported in this range.")])
+    silent = sum(gpu["state"] == "silent" for gpu in listed)
+    lost = sum(gpu["state"] == "lost" for gpu in listed)
+    activity, busy = (_mean([gpu[name] for gpu in listed]) for name in ("sm", "kernel_busy"))
+    said = (
+        f"{plural(len(listed), 'GPU')}: SM activity {share(activity)}, where kernel-busy says {share(busy)}."
+    )
+    sentences = [Sentence(said)]
+    if silent or lost:
+        sentences.append(Sentence(f"{lost} lost, {silent} not heard of: that is not idle and not well."))
+    sentences += [
+        Sentence(
+            f"{_pool_name(pool)}: {pool['idle_while_waiting']} of {plural(pool['gpus'], 'GPU')} "
+            f"idle while {plural(round(pool['waiting']), 'request waits', 'requests wait')}.",
+            "/gpus",
+            {"pool": pool["pool"]},
+        )
+        for pool in pools
+        if pool["idle_while_waiting"]
+    ]
+    sentences += causes[:2]
+    bad = lost or causes or any(pool["idle_while_waiting"] for pool in pools)
+    return Opening(Tone.BAD if bad else Tone.WARN if silent else Tone.GOOD, sentences)
+
+
+def _pool_name(pool: Mapping[str, Any]) -> str:
+    return "Unmapped GPUs" if pool["pool"] == UNMAPPED else f"Pool {pool['pool']}"
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

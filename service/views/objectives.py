@@ -2,161 +2,305 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
 
 import numpy as np
 
+from service.counts import key_of, key_text
 from service.evaluator import Evaluation
 from service.views import promises
-from service.views.asking import Asked, Queries, gapless, rows
+from service.views.asking import OF_RECORD, POINTS, Asked, Queries, columns, gapless, minutes_of, rows
+from service.views.sentences import Opening, Sentence, Tone, age, full_stop, plural
+from slo.burn import YES
 from slo.cells import Cells, fold
+from slo.conditions import left, period, subject, times
 from slo.durations import written
-from slo.evaluate import Judgement
+from slo.evaluate import Judgement, Verdict
 from slo.objective import Objective
-from telemetry.frame import Frame, Ints
-from telemetry.units import MICROS_PER_MINUTE
+from telemetry.frame import Frame
+from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MILLI, MICROS_PER_MINUTE
 
-MOST_ROWS: Final = 2_000_000
-"""Most raw rows read to say who spent a budget; a longer range says so."""
+_CELLS: Final = """
+SELECT bucket_us, group_key, argMax(good, upto) AS good, argMax(total, upto) AS total FROM count_cells
+ WHERE objective_version = {version:String} AND bucket_width_us = 60000000
+   AND bucket_us >= {from_us:Int64} AND bucket_us < {to_us:Int64} AND dataset = {dataset:String}
+   AND ({group:String} = '' OR group_key = {group:String})
+ GROUP BY bucket_us, group_key"""
+_FIRST: Final = """
+SELECT min(bucket_us) AS at FROM count_cells
+ WHERE objective_version = {version:String} AND bucket_width_us = 60000000
+   AND bucket_us >= {from_us:Int64} AND dataset = {dataset:String}"""
+_OVER_TIME: Final = (
+    "SELECT intDiv(bucket_us, {width_us:Int64}) * {width_us:Int64} AS at, sum(good) AS good, "
+    "sum(total) AS total FROM (" + _CELLS + ") GROUP BY at ORDER BY at"
+)
+_BY_GROUP: Final = (
+    "SELECT group_key, sum(total) - sum(good) AS bad, sum(total) AS total FROM (" + _CELLS + ") "
+    "GROUP BY group_key HAVING bad > 0 ORDER BY bad DESC LIMIT 20"
+)
+MOST_RAW_ROWS: Final = 300_000
+"""Most requests read one by one to say who spent a budget; beyond, groups are named."""
+PARTIES: Final = ("tenant", "model", "replica", "status")
+_ROWS: Final = (
+    "SELECT count() AS rows FROM requests WHERE ended_at_us >= {from_us:Int64} "
+    "AND ended_at_us < {to_us:Int64} AND dataset = {dataset:String}"
+)
+_NO_DATA: Final = Sentence("No request has been judged by it yet: no data is not the same as kept.")
+
+
+class Facts(Queries, Protocol):
+    """What this view needs of the facts store besides questions."""
+
+    def frame(
+        self,
+        table: str,
+        *,
+        from_us: int,
+        to_us: int,
+        dataset: str = "",
+        where: str = "",
+        params: Mapping[str, Any] | None = None,
+        columns: Collection[str] | None = None,
+    ) -> Frame:
+        """Return facts with event time in [from_us, to_us)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """The objective that the address names, and which of its groups (None = all together)."""
+
+    judgement: Judgement
+    group: int | None
+
+    @property
+    def objective(self) -> Objective:
+        """The objective."""
+        return self.judgement.objective
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict on the group; None when none is named."""
+        return None if self.group is None else self.judgement.verdict(self.group)
+
+
+def chosen(judgements: Sequence[Judgement], question: Asked) -> Chosen | None:
+    """Return the objective that the address names; None when it names none that is judged."""
+    name, wanted = question.filters.get("name"), question.filters.get("group")
+    for judgement in judgements:
+        if judgement.objective.name == name:
+            groups = [" / ".join(key) for key in judgement.counts.keys]
+            group = groups.index(wanted) if wanted in groups else 0 if len(groups) == 1 else None
+            return Chosen(judgement=judgement, group=group)
+    return None
 
 
 def view(
-    evaluation: Evaluation,
-    question: Asked,
-    *,
-    sources: Mapping[str, str],
-    cells: Cells | None,
-    spenders: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:
-    """Return the page. `cells` and `spenders` are of the objective that was asked for, if any."""
-    found = promises.rows(evaluation.judgements)
-    judgement = chosen(evaluation.judgements, question)
-    selected = None
-    if judgement is not None:
-        selected = _selected(judgement, question, sources, cells or Cells.empty()) | {"spent": list(spenders)}
-    return {"objectives": found, "selected": selected}
+    evaluation: Evaluation, question: Asked, one: Chosen | None, detail: Mapping[str, Any] | None
+) -> tuple[Opening, dict[str, Any]]:
+    """Return the page and what it opens with. `detail` is of the objective that was asked for."""
+    judged = evaluation.judgements if one is None else (one.judgement,)
+    body = {
+        "objectives": promises.rows(judged),
+        "objectives_in_all": promises.tally(judged).promises,
+        "selected": detail,
+    }
+    return _opening(evaluation, question, one), body
 
 
-def chosen(judgements: Sequence[Judgement], question: Asked) -> Judgement | None:
-    """Return the objective that the address names; None when it names none that is judged."""
-    name = question.filters.get("name")
-    return next((each for each in judgements if each.objective.name == name), None)
-
-
-def _selected(
-    judgement: Judgement, question: Asked, sources: Mapping[str, str], cells: Cells
-) -> dict[str, Any]:
-    objective = judgement.objective
+def detailed(store: Facts, question: Asked, one: Chosen, *, source: str) -> dict[str, Any]:
+    """Return what the page shows of one objective. Four statements, one of raw requests."""
+    objective, verdict = one.objective, one.verdict
+    spent, by_group = _spent(store, question, one)
     return {
-        "title": objective.display_name,
-        "description": objective.description or objective.sentence(),
-        "indicator": objective.indicator.kind,
-        "window": written(objective.period_us),
+        "name": objective.name,
+        "title": objective.display_name if verdict is None else subject(objective, verdict.group),
+        "group": None if verdict is None else " / ".join(verdict.group),
+        "promise": objective.sentence(),
+        "description": objective.description,
         "version": objective.version,
         "guess": objective.guess,
-        "source": sources.get(objective.name, "the service's settings"),
-        "pairs": _pairs(judgement, question),
-        "minutes": _minutes(cells, question, objective),
-        "budget": _budget(cells, question, objective),
+        "source": source,
+        "pairs": _pairs(one),
+        "spent": spent,
+        "spent_by_group": by_group,
+        "budget": _budget(store, question, one),
     }
 
 
-def _group(judgement: Judgement, question: Asked) -> int | None:
-    wanted = question.filters.get("group")
-    names = [" / ".join(key) for key in judgement.counts.keys]
-    if wanted in names:
-        return names.index(wanted)
-    return 0 if names else None
+def charts(store: Queries, question: Asked, one: Chosen | None) -> dict[str, Any]:
+    """Return the good share of each minute or wider bucket; None where no request ended. One statement."""
+    if one is None:
+        return {}
+    wide = minutes_of(question)
+    found = columns(store, _OVER_TIME, _bound(wide, one))
+    pairs = list(zip(found.get("good", ()), found.get("total", ()), strict=True))
+    shares = {
+        "at": found.get("at", []),
+        "share": [good / total if total else None for good, total in pairs],
+        "bad": [total - good for good, total in pairs],
+        "total": [total for _, total in pairs],
+    }
+    filled = gapless(shares, wide)
+    return {"good_share": filled | {"target": [float(one.objective.target)] * len(filled["at"])}}
 
 
-def _pairs(judgement: Judgement, question: Asked) -> list[dict[str, Any]]:
-    group = _group(judgement, question)
-    if group is None:
+def _bound(question: Asked, one: Chosen) -> dict[str, Any]:
+    key = "" if one.group is None else key_text(one.judgement.counts.keys[one.group])
+    return question.bound(version=one.objective.version, group=key)
+
+
+def _pairs(one: Chosen) -> list[dict[str, Any]]:
+    verdict = one.verdict
+    if verdict is None:
         return []
-    objective, verdict = judgement.objective, judgement.verdict(group)
     return [
         {
             "severity": pair.severity.value,
             "long": written(pair.long_us),
             "short": written(pair.short_us),
-            "factor": f"{float(pair.factor(objective.period_us)):g}",
+            "factor": float(pair.factor(one.objective.period_us)),
             "long_burn": promises.ratio(verdict.window(pair.long_us).burn),
             "short_burn": promises.ratio(verdict.window(pair.short_us).burn),
-            "fires": bool(judgement.answers[at, group] == 1),
+            "fires": bool(one.judgement.answers[at, one.group] == YES),
         }
-        for at, pair in enumerate(objective.alerts.pairs)
+        for at, pair in enumerate(one.objective.alerts.pairs)
     ]
 
 
-def _bucketed(cells: Cells, question: Asked) -> tuple[Ints, Ints, Ints]:
-    """Return (bucket starts, good, total) of all groups together, in the chart's buckets."""
-    width = max(question.width_us, MICROS_PER_MINUTE)
-    starts, place = np.unique(cells.bucket * MICROS_PER_MINUTE // width * width, return_inverse=True)
-    good, total = np.zeros(len(starts), dtype=np.int64), np.zeros(len(starts), dtype=np.int64)
-    np.add.at(good, place, cells.good)
-    np.add.at(total, place, cells.total)
-    return starts, good, total
+def _budget(store: Queries, question: Asked, one: Chosen) -> dict[str, list[Any]]:
+    """Return the share of the budget left at each point of its period, of the requests until then.
 
-
-def _minutes(cells: Cells, question: Asked, objective: Objective) -> dict[str, list[Any]]:
-    starts, good, total = _bucketed(cells, question)
-    inside = starts >= question.from_us
-    share = [g / t for g, t in zip(good[inside], total[inside], strict=True)]
-    found = {"at": starts[inside].tolist(), "share": share}
-    filled = gapless(found, _at_least_a_minute(question))
-    return filled | {"target": [float(objective.target)] * len(filled["at"])}
-
-
-def _budget(cells: Cells, question: Asked, objective: Objective) -> dict[str, list[Any]]:
-    """Return the share of the budget left at each point, over the period's cells so far."""
-    starts, good, total = _bucketed(cells, question)
+    `left` is drawn above zero and `over` below, so that a spent budget has a colour of its own.
+    """
+    period_us = one.objective.period_us
+    width = max(period_us // POINTS // MICROS_PER_MINUTE, 1) * MICROS_PER_MINUTE
+    whole = replace(question, from_us=question.to_us - period_us)
+    at, good, total = (np.array([], dtype=np.int64) for _ in range(3))
+    first = rows(store, _FIRST, _bound(whole, one))[0]["at"]
+    if first:
+        width = min(
+            width, max((question.to_us - first) // POINTS // MICROS_PER_MINUTE, 1) * MICROS_PER_MINUTE
+        )
+        found = columns(store, _OVER_TIME, _bound(replace(whole, width_us=width), one))
+        at, good, total = (np.array(found[name], dtype=np.int64) for name in ("at", "good", "total"))
     bad, seen = np.cumsum(total - good), np.cumsum(total)
-    budget = float(objective.budget)
-    left = [1 - b / (s * budget) for b, s in zip(bad.tolist(), seen.tolist(), strict=True)]
-    return {"at": (starts // 1000).tolist(), "left": left}
+    kept = (1 - bad / np.maximum(seen * float(one.objective.budget), 1e-9)).tolist()
+    return {
+        "at": (at // MICROS_PER_MILLI).tolist(),
+        "left": [max(value, 0.0) for value in kept],
+        "over": [min(value, 0.0) for value in kept],
+    }
 
 
-def _at_least_a_minute(question: Asked) -> Asked:
-    width = max(question.width_us, MICROS_PER_MINUTE)
-    return Asked(
-        now_us=question.now_us,
-        from_us=question.from_us // width * width,
+def _spent(store: Facts, question: Asked, one: Chosen) -> tuple[list[dict[str, Any]], bool]:
+    """Return who had the bad requests, most first, and whether only groups could be told apart."""
+    if int(rows(store, _ROWS, question.bound())[0]["rows"]) > MOST_RAW_ROWS:
+        return _by_group(rows(store, _BY_GROUP, _bound(question, one)), one), True
+    raw = store.frame(
+        "requests",
+        from_us=question.from_us,
         to_us=question.to_us,
-        width_us=width,
-        dataset=question.dataset,
-        filters=question.filters,
+        where=OF_RECORD,
+        params={name: value for name, value in question.bound().items() if name.startswith("vantage")},
+        columns={*one.objective.columns, *PARTIES, "request_id"},
     )
+    return spent_by(raw, one), False
 
 
-def spent_by(requests: Frame, objective: Objective, *, most: int = 20) -> list[dict[str, Any]]:
-    """Return which tenant and model had the bad requests of a frame, most first."""
-    by_party = Objective(
-        name=objective.name,
-        indicator=objective.indicator,
-        target=objective.target,
-        window=objective.window,
-        selector=objective.selector,
-        group_by=("tenant", "model"),
-        policy=objective.policy,
-    )
-    cells = fold(requests, by_party)
+def _by_group(found: Sequence[Mapping[str, Any]], one: Chosen) -> list[dict[str, Any]]:
+    of_all = sum(row["bad"] for row in found)
+    return [
+        {
+            **dict(zip(one.objective.group_by, key_of(row["group_key"]), strict=True)),
+            "bad": row["bad"],
+            "total": row["total"],
+            "share": row["bad"] / of_all,
+        }
+        for row in found
+    ]
+
+
+def spent_by(requests: Frame, one: Chosen) -> list[dict[str, Any]]:
+    """Return which tenant, model, replica and outcome had the bad requests of a frame, most first."""
+    objective = one.objective
+    selector = dict(objective.selector)
+    if one.group is not None:
+        selector |= dict(zip(objective.group_by, one.judgement.counts.keys[one.group], strict=True))
+    by_party = replace(objective, selector=tuple(selector.items()), group_by=PARTIES)
+    return ranked(fold(requests, by_party), PARTIES)
+
+
+def ranked(cells: Cells, names: Sequence[str], *, most: int = 20) -> list[dict[str, Any]]:
+    """Return groups by how many of their requests were bad; those without a bad one are left out."""
     totals = np.zeros((2, len(cells.keys)), dtype=np.int64)
     np.add.at(totals[0], cells.group, cells.total - cells.good)
     np.add.at(totals[1], cells.group, cells.total)
-    bad_of_all = int(totals[0].sum())
-    spenders = [
-        {"tenant": tenant, "model": model, "bad": int(bad), "total": int(total), "share": bad / bad_of_all}
-        for (tenant, model), bad, total in zip(cells.keys, *totals, strict=True)
+    of_all = int(totals[0].sum())
+    found = [
+        {**dict(zip(names, key, strict=True)), "bad": int(bad), "total": int(total), "share": bad / of_all}
+        for key, bad, total in zip(cells.keys, *totals, strict=True)
         if bad
     ]
-    return sorted(spenders, key=lambda row: -row["bad"])[:most]
+    return sorted(found, key=lambda each: -each["bad"])[:most]
 
 
-def rows_in(store: Queries, question: Asked) -> int:
-    """Return how many raw request rows the range holds."""
-    sql = (
-        "SELECT count() AS rows FROM requests WHERE ended_at_us >= {from_us:Int64} "
-        "AND ended_at_us < {to_us:Int64} AND dataset = {dataset:String}"
+def _opening(evaluation: Evaluation, question: Asked, one: Chosen | None) -> Opening:
+    if one is None and question.filters.get("name"):
+        missing = Sentence(f"No objective is called {question.filters['name']!r}.", "/objectives")
+        return Opening(Tone.UNKNOWN, [missing])
+    if one is not None and one.verdict is not None:
+        return _of_one(one.verdict)
+    judged = evaluation.judgements if one is None else (one.judgement,)
+    tally = promises.tally(judged)
+    if not tally.promises:
+        return Opening(Tone.UNKNOWN, [_NO_DATA] if one else [Sentence("No promise has seen a request yet.")])
+    worst = promises.rows(judged, 1)[0]
+    named = f"{worst['title']}{' of ' + worst['group'] if worst['group'] else ''}"
+    address = {"name": worst["objective"], "group": worst["group"]}
+    sentences = [Sentence(_counted(tally))]
+    if worst["budget_left"] is not None and worst["budget_left"] < 1:
+        told = f"{named} has the least: {_left_words(worst['budget_left'])}."
+        sentences.append(Sentence(told, "/objectives", address))
+    return Opening(tally.tone, sentences)
+
+
+def _counted(tally: promises.Tally) -> str:
+    """Return how many promises stand how: every one is in exactly one of the last three."""
+    kept = tally.promises - tally.unknown - tally.overspent
+    verb = "burns" if tally.burning == 1 else "burn"
+    return (
+        f"{tally.burning or 'None'} of {plural(tally.promises, 'promise')} {verb} fast enough to alert"
+        f"{f', {tally.paging} to page' if tally.paging else ''}; {kept} have budget left, "
+        f"{tally.overspent} have overspent it, {tally.unknown} have no data."
     )
-    return int(rows(store, sql, question.bound())[0]["rows"])
+
+
+def _left_words(ratio: float) -> str:
+    return f"{ratio * 100:.3g} % of its budget is left" if ratio >= 0 else f"overspent {1 - ratio:.3g}x"
+
+
+def _of_one(verdict: Verdict) -> Opening:
+    objective = verdict.objective
+    hour = verdict.window(min(MICROS_PER_HOUR, objective.period_us))
+    whole = verdict.window(objective.period_us)
+    if verdict.budget_remaining is None:
+        return Opening(Tone.UNKNOWN, [_NO_DATA])
+    said = (
+        f"{subject(objective, verdict.group)}: {whole.total - whole.good:,} of {whole.total:,} requests "
+        f"broke the promise in its {period(objective)} window; {left(verdict.budget_remaining)}"
+    )
+    sentences = [Sentence(full_stop(said))]
+    if hour.burn is not None and hour.burn > 0:
+        pace = f"Over the last {written(hour.window_us)} it burns at {times(hour.burn)} the allowed pace"
+        if verdict.budget_remaining > 0:
+            until = int(verdict.budget_remaining * objective.period_us / hour.burn)
+            pace += f"; at that pace the rest is spent in {age(until)}"
+        sentences.append(Sentence(f"{pace}."))
+    if verdict.firing:
+        tone = Tone.BAD if verdict.firing.severity.value == "page" else Tone.WARN
+    else:
+        tone = Tone.GOOD if verdict.kept else Tone.WARN
+    return Opening(tone, sentences)
