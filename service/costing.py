@@ -159,7 +159,7 @@ def _works_unseen(facts: Facts, replica: str, own: Frame) -> bool:
 def _spans(at: Ints, kinds: Sequence[InstanceState], window: Window, gap_us: int) -> Iterator[StateSpan]:
     """Yield spans from samples: each holds until the next, or for `gap_us` when none follows in time."""
     current: StateSpan | None = None
-    ends = [*at[1:].tolist(), window.to_us]
+    ends = np.append(at, window.to_us)[1:].tolist() if len(at) else []
     for start, kind, following in zip(at.tolist(), kinds, ends, strict=True):
         begins = window.from_us if current is None and start - window.from_us <= gap_us else start
         end = following if following - start <= gap_us else start + gap_us

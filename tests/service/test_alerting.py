@@ -41,7 +41,9 @@ def condition(holds, name="A1", **labels):
 
 
 def told(rows):
-    return [each.after for each in sorted(rows.transitions.values(), key=lambda each: each.at_us) if each.tells]
+    return [
+        each.after for each in sorted(rows.transitions.values(), key=lambda each: each.at_us) if each.tells
+    ]
 
 
 @settings(max_examples=60, deadline=None)
@@ -100,7 +102,11 @@ def test_new_words_alone_write_no_row():
     alerting.round([condition(Holds.YES)], ROOT, 0)
     (before,) = rows.kept.values()
     words = Condition(
-        name="A1", labels={"subject": "r"}, severity=Severity.PAGE, holds=Holds.YES, annotations={"summary": "new"}
+        name="A1",
+        labels={"subject": "r"},
+        severity=Severity.PAGE,
+        holds=Holds.YES,
+        annotations={"summary": "new"},
     )
     alerting.round([words], ROOT, STEP_US)
     assert list(rows.kept.values()) == [before]
