@@ -70,7 +70,12 @@ def _own(document: Document, own: Objective) -> ServiceLevel:
         origin=_origin(document),
         description=own.description,
         alerts=tuple(
-            Alert(name=ALERT, severity=severity, annotations={"promise": own.sentence()})
+            Alert(
+                name=ALERT,
+                severity=severity,
+                labels={"objective": own.name},
+                annotations={"promise": own.sentence()},
+            )
             for severity in severities
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,10 @@ def test_a_quiet_night_weighs_as_its_requests_do(rules_pass):
 
 def test_our_own_counters_burn_and_alert_for_each_group(rules_pass):
     rules_pass("openslo", OURS, OURS_TEST)
+
+
+def test_the_rules_of_our_starters_pass_the_checker(tmp_path, converted, promtool):
+    starters = resources.files("service.objectives") / "starter.yaml"
+    (tmp_path / "rules.yaml").write_text(converted("openslo", "prometheus", Path(str(starters))))
+    content, said = promtool("check", "rules", "--lint-fatal", tmp_path / "rules.yaml")
+    assert content, said
