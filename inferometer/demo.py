@@ -19,6 +19,8 @@ from inferometer.stage import Place, Stage, pools
 GPU_PRICE = "2.95"
 """A usual on-demand price of an H100-hour in US dollars; only the demo assumes one."""
 AGENT = "demo-host"
+_EXPECTED = ("ready:", "admin token")
+"""What a service says when all is well."""
 
 
 def demo(
@@ -53,6 +55,7 @@ def _play(stage: Stage, children: Children, *, port: int, seconds: float, once: 
     say("starting a simulated fleet, the service, an agent and two proxies (some seconds)")
     places = stage.fleet("demo")
     url = stage.service(
+        show=_unexpected,
         port=port,
         block_seconds=2.0,
         ledger_interval_seconds=10,
@@ -100,6 +103,11 @@ def _load(targets: Mapping[str, str], places: Sequence[Place], seconds: float) -
 
 def _gone(child: Child) -> None:
     say(f"{child.name} ended by itself; its last words:\n{child.words()}")
+
+
+def _unexpected(line: str) -> None:
+    if not line.startswith(_EXPECTED):
+        say(f"service: {line}")
 
 
 def _quiet(line: str) -> None:

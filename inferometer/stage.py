@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from inferometer.processes import Child, Children
 
+Show = Callable[[str], None]
+"""Takes one line that a part has said."""
 START_SECONDS: Final = 60.0
 """How long a part may take until it says that it is ready."""
 
@@ -60,15 +62,15 @@ class Stage:
         told: list[dict[str, Any]] = json.loads(child.wait_for("ready:", START_SECONDS))
         return [Place(p["pool"], p["model"], p["replica"], p["url"], tuple(p["gpus"])) for p in told]
 
-    def service(self, **settings: object) -> Part:
+    def service(self, *, show: Show | None = None, **settings: object) -> Part:
         """Start the service with settings of `service.settings`; return once it answers."""
-        child = self.launched_service(**settings)
+        child = self.launched_service(show=show, **settings)
         return Part(child, child.wait_for("ready:", START_SECONDS))
 
-    def launched_service(self, **settings: object) -> Child:
-        """Start the service and do not wait for it."""
+    def launched_service(self, *, show: Show | None = None, **settings: object) -> Child:
+        """Start the service and do not wait for it; `show` gets its lines."""
         config = self._config("service", data_dir=str(self.data_dir), **settings)
-        return self._children.start("service", ["up", "--config", config])
+        return self._children.start("service", ["up", "--config", config], show=show)
 
     def token(self, agent: str) -> str:
         """Make a token for an agent; the service's data directory must be there."""
@@ -88,7 +90,7 @@ class Stage:
         token: str,
         places: Sequence[Place],
         *,
-        show: Callable[[str], None] | None = None,
+        show: Show | None = None,
     ) -> Child:
         """Start an agent that reads a simulated fleet and takes in records; `show` gets its lines."""
         engines = [
