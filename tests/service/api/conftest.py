@@ -109,7 +109,7 @@ def _serving(home: Path, data_dir: Path | None = None, **settings: str):
             stdout=output,
             stderr=subprocess.STDOUT,
             env=_environment(settings),
-            cwd=os.environ.get("PYTHONPATH") or home,
+            cwd=home,
         )
     served = Served(child, data_dir, said)
     try:

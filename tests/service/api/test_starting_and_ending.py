@@ -94,7 +94,6 @@ def test_a_restart_goes_on_where_the_last_one_ended(serving, tmp_path, batch):
     with serving(tmp_path, data_dir=served.data_dir) as again:
         assert again.admin == "", "a token is made once"
         assert again.post(body, token=token).json()["outcome"] == "duplicate"
-        again.until(lambda: again.metric("journal_batches") == 0)
         listed = again.call("GET", "/api/v1/agents").json()
         assert [agent["name"] for agent in listed] == ["a-agent"]
 
