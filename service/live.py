@@ -52,21 +52,13 @@ class LiveWindow:
 
     def add(self, frame: Frame) -> None:
         """Keep one batch's rows of one table and let go of what is too old or too much."""
-        self._keep(frame, heard=True)
-
-    def recall(self, frame: Frame) -> None:
-        """Keep rows that were stored before this process began: known, but not heard now."""
-        self._keep(frame, heard=False)
-
-    def _keep(self, frame: Frame, *, heard: bool) -> None:
         if frame.rows == 0:
             return
         newest = int(frame.numbers(TABLE[frame.table].time_column).values.max())
         table = frame.table
         frame = frame.select(KEPT[table]) if table in KEPT else frame
         with self._lock:
-            if heard:
-                self._newest[table] = max(self._newest.get(table, 0), newest)
+            self._newest[table] = max(self._newest.get(table, 0), newest)
             self._chunks[table].append(_Chunk(frame, newest))
             self._rows[table] += frame.rows
             self._trim(table)
@@ -78,7 +70,7 @@ class LiveWindow:
             self.add(facts.frame(table, from_us=now_us - keep_us, to_us=now_us + keep_us, columns=columns))
 
     def _trim(self, table: str) -> None:
-        chunks, oldest = self._chunks[table], self._newest.get(table, 0) - self._keep_us[table]
+        chunks, oldest = self._chunks[table], self._newest[table] - self._keep_us[table]
         while chunks and chunks[0].newest_us < oldest:
             self._rows[table] -= chunks.popleft().frame.rows
         while self._rows[table] > MAX_ROWS and len(chunks) > 1:
@@ -98,6 +90,6 @@ class LiveWindow:
         return joined if bool(np.all(inside)) else joined.take(inside)
 
     def newest_us(self, table: str) -> int | None:
-        """Return the event time of the newest row ever heard, UTC microseconds; None = none was."""
+        """Return the event time of the newest row ever added, UTC microseconds; None = none was."""
         with self._lock:
             return self._newest.get(table)
