@@ -1,7 +1,7 @@
 // The bill, split: by class, pool, tenant and model; its rows; whether every line sums to the charge.
 import { anchor, page } from "./app.js";
 import { drawAll } from "./charts.js";
-import { bar, chart, clock, esc, money, number, panel, percent, short, sub, table, tag } from "./format.js";
+import { PRICE, bar, chart, clock, esc, money, number, panel, percent, short, sub, table, tag } from "./format.js";
 
 page("cost", {
   html: (data) => {
@@ -10,8 +10,8 @@ page("cost", {
     const party = (t) => ({ tenant: t.tenant, model: t.model });
     const pool = (p) => ({ pool: p.pool });
     const nothing = data.unpriced
-      ? "No GPU has a price. Give one: <code>inferometer up --price H100=2.95</code>"
-      : "Nothing charged in this range yet: an interval is closed some time after its end. Prices are given by <code>inferometer up --price H100=2.95</code>.";
+      ? `No GPU has a price. Give one: ${PRICE}`
+      : `Nothing charged in this range yet: an interval is closed some time after its end. Prices are given by ${PRICE}.`;
     const classes = [
       { title: "class", cell: (c) => `${anchor("/cost", { class: c.class }, esc(c.class))}${sub(esc(c.meaning))}` },
       { title: "amount", n: true, cell: (c) => cash(c.amount_nano) },

@@ -83,6 +83,12 @@ export function table(columns, rows, empty, label = "") {
 
 export const panel = (id, title, width, body) => `<section class="panel ${width}" id="${id}" aria-labelledby="${id}-title"><h2 id="${id}-title">${title}</h2>${body}</section>`;
 
+// What brings the facts that a page lacks, as a command.
+export const AGENT = `<code>inferometer agent --server ${location.origin} --token T</code>`;
+export const PROXY = `<code>inferometer proxy --upstream http://127.0.0.1:8000</code>`;
+export const PRICE = `<code>inferometer up --price H100=2.95</code>`;
+export const PROMISES = `<code>inferometer up --objectives FILE</code>`;
+
 // A place for a figure; `draw` fills it, its summary and its table.
 export const chart = (id, title, width, note = "", tall = "") =>
   panel(id, title, width, `<div class="chart ${tall}" data-keep role="img" aria-label="${esc(title)}"></div>

@@ -1,7 +1,7 @@
 // What the GPUs really do: kernel-busy beside SM, tensor and DRAM activity.
 import { anchor, filter, page } from "./app.js";
 import { drawAll } from "./charts.js";
-import { ago, bar, chart, esc, number, panel, percent, seconds, short, sub, table, tag } from "./format.js";
+import { AGENT, ago, bar, chart, esc, number, panel, percent, seconds, short, sub, table, tag } from "./format.js";
 
 const gib = (bytes, digits) => number(bytes === null ? null : bytes / 2 ** 30, digits);
 const memory = (g) => (g.memory_total ? `${bar(g.memory_used / g.memory_total, "plain")}${gib(g.memory_used, 0)} of ${gib(g.memory_total, 0)} GiB` : "–");
@@ -48,10 +48,10 @@ page("gpus", {
     const whose = filter("replica") ? `of ${esc(filter("replica"))}` : filter("pool") ? `of pool ${esc(filter("pool"))}` : "of all GPUs";
     const more = data.gpus_in_all > data.gpus.length ? `<p class="note">${data.gpus.length} of ${number(data.gpus_in_all)}, those in trouble first. Choose a pool to see the others.</p>` : "";
     return [
-      filter("replica") ? "" : panel("pools", "Pools, now", "", table(pools, data.pools, `No GPU has reported. On a GPU host: <code>inferometer agent --server URL --token T</code>`, "pools")),
+      filter("replica") ? "" : panel("pools", "Pools, now", "", table(pools, data.pools, `No GPU has reported. On a GPU host: ${AGENT}`, "pools")),
       chart("activity", `Activity ${whose}, mean: busy is not work`, "w6"),
       chart("queue", `Queue and KV cache ${whose}`, "w6"),
-      panel("gpus", `GPUs${models(data).length === 1 ? `: ${esc(models(data)[0])}` : ""}`, "", table(gpus(data), data.gpus, `No GPU has reported in this range. On a GPU host: <code>inferometer agent --server URL --token T</code>; what could be read there: <code>inferometer doctor</code>`, "GPUs") + more),
+      panel("gpus", `GPUs${models(data).length === 1 ? `: ${esc(models(data)[0])}` : ""}`, "", table(gpus(data), data.gpus, `No GPU has reported in this range. On a GPU host: ${AGENT}; what could be read there: <code>inferometer doctor</code>`, "GPUs") + more),
       chart("power", `Power ${whose}, together`, "w6"),
       panel("events", "Events", "w6", table(events(data), data.events, "No event in this range.", "events")),
     ].join("");

@@ -1,7 +1,7 @@
 // Every promise; with ?name= one of them: its minutes, windows and what spent the budget.
 import { anchor, page } from "./app.js";
 import { draw, drawAll } from "./charts.js";
-import { budget, burn, chart, esc, number, panel, percent, sub, table, tag } from "./format.js";
+import { PROMISES, PROXY, budget, burn, chart, esc, number, panel, percent, sub, table, tag } from "./format.js";
 
 const WINDOWS = ["5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"];
 const seen = (rows) => [...new Set([...WINDOWS, ...rows.flatMap((r) => Object.keys(r.burn))])].filter((w) => rows.some((r) => w in r.burn));
@@ -17,12 +17,12 @@ const list = (rows) =>
       { title: "state", optional: true, cell: (r) => tag(r.state) },
     ],
     rows,
-    `No objective has seen a request yet. Requests come by the proxy: <code>inferometer proxy --upstream URL</code>; your own promises by <code>inferometer up --objectives FILE</code>.`,
+    `No objective has seen a request yet. Requests come by the proxy: ${PROXY}; your own promises by ${PROMISES}.`,
     "burn rates by window",
   );
 
 const about = (one) => `<p>${esc(one.promise)}${one.description ? `. ${esc(one.description)}` : ""}</p>
-  ${sub(`Version <code>${esc(one.version)}</code>, ${one.guess ? "a guess made from nothing but habit: write your own with <code>inferometer up --objectives FILE</code>" : `from ${esc(one.source)}`}. ${anchor("/objectives", {}, "All objectives")}`)}`;
+  ${sub(`Version <code>${esc(one.version)}</code>, ${one.guess ? `a guess made from nothing but habit: write your own with ${PROMISES}` : `from ${esc(one.source)}`}. ${anchor("/objectives", {}, "All objectives")}`)}`;
 
 const pairs = (one) =>
   one.group === null

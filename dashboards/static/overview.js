@@ -1,7 +1,7 @@
 // Is every promise kept, what burns, what is idle while something waits, what it costs.
 import { anchor, link, page } from "./app.js";
 import { drawAll } from "./charts.js";
-import { ago, budget, burn, chart, clock, esc, lasted, money, number, panel, percent, sub, table, tag } from "./format.js";
+import { AGENT, PRICE, PROMISES, PROXY, ago, budget, burn, chart, clock, esc, lasted, money, number, panel, percent, sub, table, tag } from "./format.js";
 
 // A burn leads to the minutes that burnt: the range that just holds its window.
 const WINDOWS = { "5m": "5m", "1h": "1h", "6h": "6h", "3d": "7d" };
@@ -21,7 +21,7 @@ const promises = (data, mixed = data.promises.some((r) => !r.guess)) =>
       { title: "budget left", n: true, cell: (r) => budget(r.budget_left) },
     ],
     data.promises,
-    `No objective has seen a request yet. Put your promises beside the service: <code>inferometer up --objectives FILE</code>`,
+    `No objective has seen a request yet. Put your promises beside the service: ${PROMISES}`,
     "promises by budget left",
   ) +
   (data.promises_in_all > data.promises.length ? `<p class="note">${anchor("/objectives", {}, `and ${number(data.promises_in_all - data.promises.length)} more promises`)}</p>` : "");
@@ -53,23 +53,26 @@ function cell(replica, gpu, many) {
 const heading = (p) => `${anchor("/gpus", { pool: p.pool }, `<b>${esc(p.pool === "__unmapped__" ? "unmapped" : p.pool)}</b>`)}`;
 const load = (p) => `SM ${percent(p.sm)}, kernel-busy ${percent(p.busy)} · ${number(p.running)} running, ${number(p.waiting)} waiting`;
 
+const total = (pools) => pools.reduce((sum, p) => sum + p.gpus, 0);
+const many = (data) => total(data.fleet) > TILES;
+
 function fleet(pools) {
-  const gpus = pools.reduce((sum, p) => sum + p.gpus, 0);
-  if (!gpus) return `<div class="empty">No GPU has reported. On a GPU host: <code>inferometer agent --server URL --token T</code></div>`;
+  const gpus = total(pools);
+  if (!gpus) return `<div class="empty">No GPU has reported. On a GPU host: ${AGENT}</div>`;
   if (gpus > CELLS) {
     return table([
       { title: "pool", cell: heading }, { title: "GPUs", n: true, cell: (p) => number(p.gpus) }, { title: "not heard of", n: true, cell: (p) => number(p.gpus - p.heard) },
       { title: "SM", n: true, cell: (p) => percent(p.sm) }, { title: "running", n: true, cell: (p) => number(p.running) }, { title: "waiting", n: true, cell: (p) => number(p.waiting) },
     ], pools, "", "pools");
   }
-  const many = gpus > TILES;
-  const rows = pools.map((p) => `<div class="pool">${heading(p)}<span class="cells">${p.replicas.flatMap((r) => r.gpus.map((g) => cell(r, g, many))).join("")}</span><span class="sub">${load(p)}</span></div>`);
-  return `<div class="${many ? "many" : ""}">${rows.join("")}</div><div class="legend">fill = SM activity · ring = requests wait there · dot = starting · hatch = lost · dashed = not heard of, or not measured</div>`;
+  const small = gpus > TILES;
+  const rows = pools.map((p) => `<div class="pool">${heading(p)}<span class="cells">${p.replicas.flatMap((r) => r.gpus.map((g) => cell(r, g, small))).join("")}</span><span class="sub">${load(p)}</span></div>`);
+  return `<div class="${small ? "many" : ""}">${rows.join("")}</div><div class="legend">fill = SM activity · ring = requests wait there · dot = starting · hatch = lost · dashed = not heard of, or not measured</div>`;
 }
 
 function cost(m, currency) {
   if (!m.classes.length) {
-    const why = m.unpriced ? "no GPU has a price. Give one: <code>inferometer up --price H100=2.95</code>" : "the first interval is closed some time after its end.";
+    const why = m.unpriced ? `no GPU has a price. Give one: ${PRICE}` : "the first interval is closed some time after its end.";
     return `<div class="empty">Nothing charged yet: ${why}</div>`;
   }
   const most = Math.max(...m.classes.map((c) => c.nano_per_hour), 1);
@@ -77,12 +80,17 @@ function cost(m, currency) {
   return `<div class="bars">${bars.join("")}</div><p class="note"><b>${money(m.total_nano_per_hour, currency)} an hour</b>, mean of ${number(m.minutes, m.minutes < 2 ? 1 : 0)} min until ${clock(m.until_ms)} UTC${m.unpriced ? "; some GPUs have no price" : ""}. ${anchor("/cost", {}, "Who caused it")}</p>`;
 }
 
+const start = `<p>Nothing has been heard yet. Three commands bring the first facts:</p><ol>
+  <li>here: <code>inferometer token create gpu-host-1 --role agent</code></li><li>on the GPU host: ${AGENT}</li><li>beside the engine: ${PROXY}, and point clients at it</li></ol>
+  <p class="note">Nothing at hand? <code>inferometer demo</code> shows a simulated fleet that gets into trouble.</p>`;
+
 page("overview", {
   html: (data) => [
-    panel("promises", "Promises, by budget left", "w7 high", promises(data)),
+    data.newest_ms === null ? panel("start", "Bring the first facts", "", start) : "",
+    panel("promises", "Promises, by budget left", many(data) ? "w7 pair" : "w7 high", promises(data)),
     panel("now", "Now happening", "w5", happening(data)),
-    panel("fleet", "Fleet: a cell for each GPU, by pool", "w5", fleet(data.fleet)),
     panel("money", `Money, ${esc(data.currency)} per hour`, "w5", cost(data.money, data.currency)),
+    panel("fleet", "Fleet: a cell for each GPU, by pool", many(data) ? "" : "w5", fleet(data.fleet)),
     chart("demand", "Demand against what is served", "", "", "tall"),
   ].join(""),
   draw: (data, root) => drawAll(root, data, [["demand", "demand"]]),

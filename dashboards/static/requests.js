@@ -1,7 +1,7 @@
 // Latency as users felt it: TTFT and gaps over time, latency against concurrency, the worst ones.
 import { anchor, page } from "./app.js";
 import { draw, drawAll } from "./charts.js";
-import { ago, chart, clock, esc, iso, number, panel, seconds, sub, table, tag } from "./format.js";
+import { PROXY, ago, chart, clock, esc, iso, number, panel, seconds, sub, table, tag } from "./format.js";
 
 // An address that still finds the request when "now" has moved on.
 const one = (r) => {
@@ -58,7 +58,7 @@ page("requests", {
       chart("gaps", "Gaps between tokens", "w6", "Percentiles are read from log buckets: within a factor of 2; the longest is exact."),
       chart("knee", "Latency against concurrency: a mark for each minute and pool", "w6", "Concurrency is the time that requests spent, over the minute they ended in."),
       chart("outcome", "How requests ended", "w6"),
-      panel("summary", "By model and tenant", "", table(summary, data.summary, `No request has ended in this range. Put the proxy in front of an engine: <code>inferometer proxy --upstream URL</code>`, "by model and tenant")),
+      panel("summary", "By model and tenant", "", table(summary, data.summary, `No request has ended in this range. Put the proxy in front of an engine: ${PROXY}`, "by model and tenant")),
       panel("worst", "Failed ones, then the slowest to the first token", "", table(worst(data), data.worst, "None in this range.", "failed and slowest requests")),
     ].join("");
   },

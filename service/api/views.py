@@ -180,8 +180,6 @@ def _answer(service: Service, question: Asked, name: str) -> Body:
     if silence is not None and not question.pinned:
         opening = Opening(silence.tone, [*silence.sentences, *opening.sentences])
     marks = service.marks()
-    if not service.seen.simulated and moments.simulated(service.facts, question):
-        marks.append("SIMULATED: facts of this range come from a simulated fleet")
     if question.pinned:
         marks.append("LOOKING BACK: promises, fleet and alerts are as they stand now")
     in_range = alerts.finding_rows(service.state.findings, question)

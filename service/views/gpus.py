@@ -56,30 +56,37 @@ _QUEUE: Final = (
     + ", replica, avg(requests_running) AS running, avg(requests_waiting) AS waiting, "
     "avg(kv_usage_ratio) AS used" + _ENGINE_SCOPE + " GROUP BY at, replica) GROUP BY at ORDER BY at"
 )
-_NEWEST: Final = ", ".join(
-    f"argMax(tuple({column}), at_us).1 AS {name}"
-    for name, column in (
-        ("gpu_model", "gpu_model"),
-        ("gpu_index", "gpu_index"),
-        ("host", "host"),
-        ("up", "up"),
-        ("kernel_busy", "kernel_busy_ratio"),
-        ("sm", "sm_activity_ratio"),
-        ("tensor", "tensor_activity_ratio"),
-        ("dram", "dram_activity_ratio"),
-        ("source", "activity_source"),
-        ("memory_used", "memory_used_bytes"),
-        ("memory_total", "memory_total_bytes"),
-        ("power", "power_watts"),
-        ("temperature", "temperature_celsius"),
-    )
-)
+_SHOWN: Final[Mapping[str, str]] = {
+    "up": "up",
+    "kernel_busy": "kernel_busy_ratio",
+    "sm": "sm_activity_ratio",
+    "tensor": "tensor_activity_ratio",
+    "dram": "dram_activity_ratio",
+    "source": "activity_source",
+    "memory_used": "memory_used_bytes",
+    "memory_total": "memory_total_bytes",
+    "power": "power_watts",
+    "temperature": "temperature_celsius",
+}
+"""What is shown of a GPU's newest sample: the page's name and the column."""
+_FRESH: Final = " AND at_us >= {fresh_us:Int64}"
+"""Only what is fresh at the range's end is shown as how things stand: a stale value is no value."""
 _COUNTERS: Final = ("throttle_power_us_total", "throttle_thermal_us_total", "throttle_hardware_us_total")
-_LATEST: Final = (
-    "SELECT gpu_uuid, intDiv(max(at_us), 1000) AS at_ms, "
-    + _NEWEST
+_HEARD: Final = (
+    "SELECT gpu_uuid, intDiv(max(at_us), 1000) AS at_ms, any(gpu_model) AS gpu_model, "
+    "any(gpu_index) AS gpu_index, any(host) AS host"
     + _GPU_SCOPE
     + " GROUP BY gpu_uuid ORDER BY gpu_uuid LIMIT 20000"
+)
+_LATEST: Final = (
+    "SELECT gpu_uuid, "
+    + ", ".join(f"newest.{at} AS {name}" for at, name in enumerate(_SHOWN, start=1))
+    + " FROM (SELECT gpu_uuid, argMax(("
+    + ", ".join(_SHOWN.values())
+    + "), at_us) AS newest"
+    + _GPU_SCOPE
+    + _FRESH
+    + " GROUP BY gpu_uuid)"
 )
 _THROTTLED: Final = (
     "SELECT gpu_uuid, ("
@@ -96,10 +103,12 @@ _THROTTLED: Final = (
     "GROUP BY gpu_uuid"
 )
 _ENGINES: Final = (
-    "SELECT replica, argMax(state, at_us) AS state, argMax(tuple(requests_running), at_us).1 AS running, "
-    "argMax(tuple(requests_waiting), at_us).1 AS waiting, argMax(tuple(kv_usage_ratio), at_us).1 AS kv"
+    "SELECT replica, newest.1 AS state, newest.2 AS running, newest.3 AS waiting, newest.4 AS kv "
+    "FROM (SELECT replica, "
+    "argMax((state, requests_running, requests_waiting, kv_usage_ratio), at_us) AS newest"
     + _ENGINE_SCOPE
-    + " GROUP BY replica"
+    + _FRESH
+    + " GROUP BY replica)"
 )
 _EVENTS: Final = (
     """
@@ -110,13 +119,14 @@ SELECT intDiv(at_us, 1000) AS at_ms, kind, host, replica, gpu_uuid, message FROM
     + _CHOSEN
     + "))\n ORDER BY at_us DESC LIMIT 50"
 )
+_ABSENT: Final[Mapping[str, Any]] = dict.fromkeys(("at_ms", "gpu_model", "gpu_index", "host"))
 _TROUBLE: Final = {"lost": 0, "stalled": 1, "silent": 2, "unknown": 3}
 
 
 def view(
     store: Queries, question: Asked, known: fleet.Known, causes: Sequence[Sentence]
 ) -> tuple[Opening, dict[str, Any]]:
-    """Return the page and what it opens with. Five statements; filters replica and pool.
+    """Return the page and what it opens with. Six statements; filters replica and pool.
 
     `causes` are the open findings' sentences, worst first.
     """
@@ -150,23 +160,26 @@ def _listed(
     store: Queries, question: Asked, known: fleet.Known, bound: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Return every GPU of the range, and every one expected, those in trouble first."""
+    fresh = {**bound, "fresh_us": min(question.to_us, question.now_us) - fleet.HEARD_US}
     placed = {row["gpu_uuid"]: row for row in rows(store, _PLACED, bound)}
     throttled = {row["gpu_uuid"]: row["throttled"] for row in rows(store, _THROTTLED, bound)}
-    engines = {row["replica"]: row for row in rows(store, _ENGINES, bound)}
-    found = rows(store, _LATEST, bound)
+    engines = {row["replica"]: row for row in rows(store, _ENGINES, fresh)}
+    latest = {row["gpu_uuid"]: row for row in rows(store, _LATEST, fresh)}
+    found: dict[str, Mapping[str, Any]] = {row["gpu_uuid"]: row for row in rows(store, _HEARD, bound)}
     if not question.filters.get("replica") and not question.filters.get("pool"):
-        there = {gpu["gpu_uuid"] for gpu in found}
-        found += [_absent(uuid) for uuid in known.expected if uuid not in there]
+        found = dict.fromkeys(known.expected, _ABSENT) | found
+    nothing = dict.fromkeys(_SHOWN)
     joined = [
-        _joined(gpu, placed, engines, known.states, question) | {"throttled": throttled.get(gpu["gpu_uuid"])}
-        for gpu in found
+        _joined(
+            {**heard, **latest.get(uuid, nothing), "gpu_uuid": uuid, "throttled": throttled.get(uuid)},
+            placed,
+            engines,
+            known.states,
+            question,
+        )
+        for uuid, heard in found.items()
     ]
     return sorted(joined, key=_weight)
-
-
-def _absent(uuid: str) -> dict[str, Any]:
-    names = (part.rpartition(" AS ")[2] for part in _NEWEST.split(", "))
-    return {"gpu_uuid": uuid, "at_ms": None, **dict.fromkeys(names)}
 
 
 def _joined(

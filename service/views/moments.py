@@ -15,13 +15,6 @@ _EVENTS: Final = """
 SELECT intDiv(at_us, 1000) AS at_ms, kind, host, replica, gpu_uuid, message FROM events
  WHERE at_us >= {from_us:Int64} AND at_us < {to_us:Int64} AND dataset = {dataset:String}
  ORDER BY at_us DESC LIMIT 60"""
-_SIMULATED: Final = """
-SELECT count() AS found FROM (
-  SELECT 1 FROM gpu_samples WHERE at_us >= {from_us:Int64} AND at_us < {to_us:Int64}
-     AND dataset = {dataset:String} AND origin = 'simulated' LIMIT 1
-   UNION ALL
-  SELECT 1 FROM requests WHERE ended_at_us >= {from_us:Int64} AND ended_at_us < {to_us:Int64}
-     AND dataset = {dataset:String} AND origin = 'simulated' LIMIT 1)"""
 
 
 def view(store: Queries, question: Asked, findings: Sequence[KnownFinding]) -> list[dict[str, Any]]:
@@ -51,8 +44,3 @@ def _instant(row: dict[str, Any]) -> dict[str, Any]:
 def worded(kind: str) -> str:
     """Return an event's kind in words."""
     return kind.replace("_", " ")
-
-
-def simulated(store: Queries, question: Asked) -> bool:
-    """Tell whether any fact of the range came from a simulated fleet. One statement."""
-    return bool(rows(store, _SIMULATED, question.bound())[0]["found"])
