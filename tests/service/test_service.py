@@ -6,8 +6,10 @@ import time
 from dataclasses import replace
 
 import pytest
+from fastapi.testclient import TestClient
 
 from journal import Sealed
+from service.app import create_app
 from service.settings import Settings
 from service.vitals import EVALUATION_LATE
 from service.wiring import Service, StartError
@@ -196,6 +198,8 @@ def test_a_service_whose_threads_do_not_run_complains_of_each(house):
     assert {
         f"thread {name} does not run" for name in ("fold", "store", "evaluator", "billing", "delivery")
     } <= set(complaints)
+    answer = TestClient(create_app(service)).get("/health")
+    assert (answer.status_code, answer.json()) == (503, {"ok": False, "reasons": complaints})
     service.start()
     assert service.vitals.complaints() == []
 

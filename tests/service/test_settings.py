@@ -80,3 +80,34 @@ def test_pages_are_open_only_where_nobody_else_can_reach_them():
     assert Settings(host="127.0.0.1").open_to_readers
     assert not Settings(host="0.0.0.0").open_to_readers
     assert Settings(host="0.0.0.0", pages_open=True).open_to_readers
+
+
+def test_a_secret_is_never_repeated():
+    with pytest.raises(SettingsError) as caught:
+        load(None, {}, {"receivers": [{"name": "r", "url": "u", "secret": 99}], "state_url": 77})
+    assert (
+        "state_url: " in str(caught.value) and "77" not in str(caught.value) and "99" not in str(caught.value)
+    )
+
+
+def test_an_impossible_combination_does_not_repeat_all_settings():
+    given = {"evaluation_seconds": 60, "sample_lag_seconds": 60, "state_url": "postgresql://u:hidden@h/x"}
+    with pytest.raises(SettingsError) as caught:
+        load(None, {}, given)
+    assert "hidden" not in str(caught.value)
+
+
+def test_an_unknown_key_of_a_receiver_names_those_that_receivers_have():
+    with pytest.raises(SettingsError, match=r"receivers\.0\.uri: unknown key; known keys are name, url"):
+        load(None, {}, {"receivers": [{"name": "r", "url": "u", "uri": "u"}]})
+
+
+def test_two_receivers_of_one_name_are_refused():
+    twice = [{"name": "r", "url": "http://a"}, {"name": "r", "url": "http://b"}]
+    with pytest.raises(SettingsError, match="two receivers are called r"):
+        load(None, {}, {"receivers": twice})
+
+
+def test_links_in_alerts_must_lead_somewhere():
+    with pytest.raises(SettingsError, match="external_url"):
+        load(None, {}, {"external_url": "inferometer.example.org"})
