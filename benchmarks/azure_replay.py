@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import json
 import random
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from urllib.parse import urlsplit
 
 from parts.killing import kill
 from parts.recount import kept, recounted
+from parts.telling import tell
 from parts.waiting import caught_up, until
 
 from collector.shipper import READER
@@ -228,7 +228,7 @@ def main() -> int:
             figures = {"seconds": asked.seconds, "kills": kills, **judge(run)}
         finally:
             children.stop()
-    print(json.dumps(figures))
+    tell(figures)
     faults = (
         "stored_more_than_once",
         "missing_without_a_reason",

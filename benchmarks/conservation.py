@@ -13,7 +13,6 @@ Prints one JSON object; exit status 1 when a nano-dollar is missing or too much.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sqlite3
 import sys
@@ -24,6 +23,7 @@ from pathlib import Path
 
 from parts.killing import kill
 from parts.sealing import sealed
+from parts.telling import tell
 from parts.waiting import until
 
 from inferometer.processes import Children
@@ -156,7 +156,7 @@ def main() -> int:
             figures = run(Path(name), children, kills=asked.kills, minutes=asked.minutes, seed=asked.seed)
         finally:
             children.stop()
-    print(json.dumps(figures))
+    tell(figures)
     return int(figures["wrong"] or figures["ledger_nano"] != figures["gpus_times_span_times_price_nano"])
 
 

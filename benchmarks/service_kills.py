@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 
 from parts.killing import kill
 from parts.recount import kept, overdue, recounted
+from parts.telling import tell
 from parts.waiting import caught_up, until
 
 from inferometer.processes import Children
@@ -248,7 +249,7 @@ def main() -> int:
             figures = run(asked.kills, asked.seed, Path(name), children)
         finally:
             children.stop()
-    print(json.dumps(figures))
+    tell(figures)
     faults = ("rows_lost", "rows_duplicated", "objectives_with_a_wrong_count", "exit_code")
     return int(any(figures[fault] for fault in faults))
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
 import sqlite3
 import statistics
@@ -34,6 +33,7 @@ from urllib.parse import urlsplit
 import httpx
 from parts.killing import kill
 from parts.receiver import Receipt, Receiver
+from parts.telling import tell
 from parts.waiting import until
 
 from inferometer.processes import Children
@@ -285,7 +285,7 @@ def main() -> int:
                     figures[part] = globals()[part](Path(name) / part, children, count, asked.seed)
             finally:
                 children.stop()
-    print(json.dumps(figures))
+    tell(figures)
     faults = (
         "late",
         "nameless",

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from parts.recount import kept
 from parts.sealing import sealed
+from parts.telling import tell
 from parts.waiting import until
 
 import service.objectives
@@ -100,7 +100,7 @@ def run(home: Path, trace: Path) -> dict[str, object]:
     settings = Settings(
         data_dir=home / "data", objectives=(tight_objectives(home),), ballast_bytes=0, block_seconds=1.0
     )
-    running = Service.open(settings, url="", tell=print)
+    running = Service.open(settings, url="", tell=lambda _: None)
     running.start()
     batches = fed(running, trace)
     until(lambda: settled(running), 120, "everything is folded and stored")
@@ -129,7 +129,7 @@ def main() -> int:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="whole-trace-") as name:
         figures = run(Path(name), asked.trace)
-    print(json.dumps(figures))
+    tell(figures)
     once = figures["arrivals"] == figures["stored"] == figures["stored_once"]
     return int(not once or bool(figures["objectives_with_a_wrong_count"]))
 
