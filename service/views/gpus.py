@@ -89,9 +89,9 @@ _LATEST: Final = (
     + " GROUP BY gpu_uuid)"
 )
 _THROTTLED: Final = (
-    "SELECT gpu_uuid, ("
-    + " + ".join(f"sum({grown(name)})" for name in _COUNTERS)
-    + ") / 1e6 AS throttled FROM (SELECT gpu_uuid, "
+    "SELECT gpu_uuid, "
+    + ", ".join(f"sum({grown(name)}) / 1e6 AS {name.split('_')[1]}" for name in _COUNTERS)
+    + " FROM (SELECT gpu_uuid, "
     + ", ".join(f"{name}, {before(name, 'each')}" for name in _COUNTERS)
     + " FROM (SELECT gpu_uuid, "
     + _BUCKET
@@ -162,7 +162,7 @@ def _listed(
     """Return every GPU of the range, and every one expected, those in trouble first."""
     fresh = {**bound, "fresh_us": min(question.to_us, question.now_us) - fleet.HEARD_US}
     placed = {row["gpu_uuid"]: row for row in rows(store, _PLACED, bound)}
-    throttled = {row["gpu_uuid"]: row["throttled"] for row in rows(store, _THROTTLED, bound)}
+    throttled = {row["gpu_uuid"]: _throttled(row) for row in rows(store, _THROTTLED, bound)}
     engines = {row["replica"]: row for row in rows(store, _ENGINES, fresh)}
     latest = {row["gpu_uuid"]: row for row in rows(store, _LATEST, fresh)}
     found: dict[str, Mapping[str, Any]] = {row["gpu_uuid"]: row for row in rows(store, _HEARD, bound)}
@@ -180,6 +180,12 @@ def _listed(
         for uuid, heard in found.items()
     ]
     return sorted(joined, key=_weight)
+
+
+def _throttled(row: Mapping[str, Any]) -> float | None:
+    """Return seconds throttled for any reason; None where no kind of it is measured."""
+    known = [row[kind] for kind in ("power", "thermal", "hardware") if row[kind] is not None]
+    return sum(known) if known else None
 
 
 def _joined(

@@ -37,7 +37,7 @@ _OVER_TIME: Final = (
     "sum(total) AS total FROM (" + _CELLS + ") GROUP BY at ORDER BY at"
 )
 _BY_GROUP: Final = (
-    "SELECT group_key, sum(total) - sum(good) AS bad, sum(total) AS total FROM (" + _CELLS + ") "
+    "SELECT group_key, sum(total) - sum(good) AS bad, sum(total) AS requests FROM (" + _CELLS + ") "
     "GROUP BY group_key HAVING bad > 0 ORDER BY bad DESC LIMIT 20"
 )
 MOST_RAW_ROWS: Final = 300_000
@@ -216,7 +216,7 @@ def _by_group(found: Sequence[Mapping[str, Any]], one: Chosen) -> list[dict[str,
         {
             **dict(zip(one.objective.group_by, key_of(row["group_key"]), strict=True)),
             "bad": row["bad"],
-            "total": row["total"],
+            "total": row["requests"],
             "share": row["bad"] / of_all,
         }
         for row in found

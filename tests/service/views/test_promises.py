@@ -1,0 +1,153 @@
+"""Promises as rows and one of them in detail: as the verdicts have it, least budget left first."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from service.cell_store import CellStore
+from service.evaluator import Evaluation
+from service.views import objectives as view
+from service.views import promises
+from service.views.sentences import Tone
+from slo.cells import Cells, fold
+from slo.evaluate import judge
+from slo.ring import Ring
+
+MINUTE = 60_000_000
+
+
+@pytest.fixture(scope="module")
+def judgements(story, objectives):
+    """Return the story judged by two promises."""
+    found = []
+    for objective in objectives:
+        ring = Ring(windows_us=objective.windows_us, now_us=story.now_us, group_cap=100)
+        ring.add(fold(story.frame("requests"), objective))
+        ring.advance(story.now_us)
+        found.append(judge(objective, ring.counts()))
+    return tuple(found)
+
+
+@pytest.fixture(scope="module")
+def detail(story, objectives, judgements):
+    """Return a maker of one objective's detail; its cells are stored."""
+    cells = CellStore(story.facts.cells, clock=lambda: story.now_us)
+    for objective in objectives:
+        cells.write(objective.version, MINUTE, fold(story.frame("requests"), objective), upto=1)
+
+    def make(**filters):
+        question = story.asked(**filters)
+        one = view.chosen(judgements, question)
+        told = view.detailed(story.facts, question, one, source="a file")
+        return told | view.charts(story.facts, question, one)
+
+    return make
+
+
+def known(values):
+    return [value for value in values if value is not None]
+
+
+def test_rows_come_by_budget_left_and_say_what_the_verdict_says(judgements):
+    rows = promises.rows(judgements)
+    left = [row["budget_left"] for row in rows]
+    assert left == sorted(left)
+    assert len(rows) == sum(len(each.counts.keys) for each in judgements)
+    verdicts = {
+        (j.objective.name, " / ".join(v.group)): v
+        for j in judgements
+        for v in map(j.verdict, range(len(j.counts.keys)))
+    }
+    for row in rows:
+        verdict = verdicts[row["objective"], row["group"]]
+        assert row["budget_left"] == float(verdict.budget_remaining)
+        assert (row["good"], row["total"]) == (verdict.windows[-1].good, verdict.windows[-1].total)
+
+
+def test_only_as_many_rows_as_are_shown(judgements):
+    assert promises.rows(judgements, 2) == promises.rows(judgements)[:2]
+    assert promises.rows([]) == []
+
+
+def test_the_tally_counts_what_the_rows_show(judgements):
+    rows, tally = promises.rows(judgements), promises.tally(judgements)
+    states = Counter(row["state"] for row in rows)
+    assert tally.promises == len(rows)
+    assert tally.burning == states["page"] + states["ticket"]
+    assert tally.overspent == sum(row["budget_left"] < 0 for row in rows)
+    assert tally.unknown == 0
+    assert tally.tone is Tone.BAD
+
+
+def test_a_group_without_traffic_has_no_data_and_comes_last(objectives, story):
+    ring = Ring(windows_us=objectives[0].windows_us, now_us=story.now_us, group_cap=10)
+    old, new = (story.now_us // MINUTE - minutes for minutes in (40 * 1440, 1))
+    one = np.ones(1, dtype=np.int64)
+    for key, bucket in ((("m", "gone"), old), (("m", "here"), new)):
+        ring.add(Cells.of([key], group=np.zeros(1, dtype=np.int64), bucket=one * bucket, good=one, total=one))
+    ring.advance(story.now_us)
+    judgement = judge(objectives[0], ring.counts())
+    rows = promises.rows([judgement])
+    assert [row["state"] for row in rows] == ["ok", "no data"][: len(rows)]
+    assert promises.tally([judgement]).unknown == len(rows) - 1
+
+
+def test_one_group_is_drawn_from_its_own_cells(story, detail):
+    told = detail(name="ttft", group="sim-qwen-32b / acme")
+    own = [r for r in story.run.requests if (r.model, r.tenant) == ("sim-qwen-32b", "acme")]
+    served = [r for r in own if r.status != "aborted"]
+    assert sum(known(told["good_share"]["total"])) == len(served)
+    late = sum(r.ttft_us is None or r.ttft_us > 2_000_000 for r in served)
+    assert sum(known(told["good_share"]["bad"])) == late
+    assert len(told["pairs"]) == 4
+    assert told["group"] == "sim-qwen-32b / acme"
+
+
+def test_without_a_group_all_are_drawn_together_and_no_pair_is_judged(story, detail):
+    told = detail(name="availability")
+    assert sum(known(told["good_share"]["total"])) == sum(r.status != "aborted" for r in story.run.requests)
+    assert told["pairs"] == [] and told["group"] is None
+
+
+def test_the_budget_ends_where_the_verdict_says(judgements, detail):
+    told = detail(name="ttft", group="sim-qwen-32b / hooli")
+    row = next(
+        r for r in promises.rows(judgements) if (r["objective"], r["group"]) == ("ttft", told["group"])
+    )
+    last = told["budget"]["left"][-1] + told["budget"]["over"][-1]
+    assert last == pytest.approx(row["budget_left"])
+
+
+def test_spenders_are_told_by_replica_and_reason(detail):
+    told = detail(name="ttft", group="sim-qwen-32b / acme")
+    assert not told["spent_by_group"]
+    assert {(s["tenant"], s["model"]) for s in told["spent"]} == {("acme", "sim-qwen-32b")}
+    assert sum(s["share"] for s in told["spent"]) == pytest.approx(1)
+    assert sum(s["bad"] for s in told["spent"]) == sum(known(told["good_share"]["bad"]))
+
+
+def test_past_too_many_requests_groups_are_told(monkeypatch, detail):
+    monkeypatch.setattr(view, "MOST_RAW_ROWS", 10)
+    told = detail(name="ttft", group="sim-qwen-32b / acme")
+    assert told["spent_by_group"]
+    (spender,) = told["spent"]
+    assert (spender["tenant"], spender["model"], spender["share"]) == ("acme", "sim-qwen-32b", 1)
+
+
+def test_the_page_opens_with_the_promise_that_is_asked_for(story, judgements):
+    evaluation = Evaluation(at_us=story.now_us, judgements=judgements)
+    question = story.asked(name="ttft", group="sim-qwen-32b / acme")
+    opening, body = view.view(evaluation, question, view.chosen(judgements, question), None)
+    first = opening.sentences[0].text
+    assert first.lower().startswith("ttft of sim-qwen-32b/acme: ")
+    assert "overspent" in first
+    assert {row["objective"] for row in body["objectives"]} == {"ttft"}
+
+
+def test_an_objective_that_is_not_there_is_said_to_be_missing(story, judgements):
+    question = story.asked(name="no-such")
+    opening, _ = view.view(Evaluation(at_us=1, judgements=judgements), question, None, None)
+    assert opening.sentences[0].text == "No objective is called 'no-such'."
