@@ -7,7 +7,6 @@ what cannot work, naming the thing, the cause and what to do. Threads run only a
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import secrets
@@ -15,8 +14,6 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Self
-
-import numpy as np
 
 from alerts.delivery import Delivery
 from alerts.errors import AlertsError
@@ -29,7 +26,7 @@ from service.alerting import Alerting
 from service.billing import Billing, Rules, Sources
 from service.cell_store import CellStore
 from service.clock import now_us
-from service.counts import LoadedCells, ObjectiveCounts, backfill
+from service.counting import Counting, Span
 from service.evaluator import Evaluator, Parts
 from service.finding_rows import FindingStore
 from service.fold import READER as FOLD
@@ -56,13 +53,11 @@ from service.threads import FORESEEN, Worker
 from service.vitals import Vitals
 from service.writer import READER as STORE
 from service.writer import Writer
-from slo.ring import AHEAD_US
 from telemetry.events import EventKind
 from telemetry.frame import Frame
-from telemetry.units import MICROS_PER_MINUTE, MICROS_PER_SECOND
+from telemetry.units import MICROS_PER_SECOND
 
 FIRST_TOKEN_NAME: Final = "first-admin"  # noqa: S105 - a name, not a secret
-COUNTED: Final = "counted_upto"
 ROLL_UP_SECONDS: Final = 3600.0
 _LOG = logging.getLogger(__name__)
 _STOPPED: Final = (
@@ -121,6 +116,7 @@ class Service:
             recent=self.recent,
         )
         self.cells = CellStore(self.facts.cells, clock=now_us)
+        self.counting = Counting(self.state.notes, self.cells, settings.group_cap)
         self.fold = self._new_fold()
         self.billing = self._new_billing()
         self.alerting = Alerting(self.state.alerts)
@@ -220,23 +216,11 @@ class Service:
         return [str(row["agent"]) for row in self.facts.query(_STOPPED, kinds).to_pylist()]
 
     def _new_fold(self) -> Fold:
-        at_us = now_us()
         sightings = Sightings(self.state.notes, self.journal.cursor(FOLD))
-        whole_upto = self._whole_upto()
-        counts = []
-        for objective in self.objectives.objectives:
-            counting = ObjectiveCounts(objective, now_us=at_us, group_cap=self.settings.group_cap)
-            counts.append(counting)
-            if objective.version not in whole_upto:
-                continue  # cells of a backfill that was cut off are written anew by the next one
-            from_bucket = (at_us - objective.period_us) // MICROS_PER_MINUTE
-            stored = self.cells.read(objective.version, MICROS_PER_MINUTE, from_bucket)
-            early = sightings.early.get(objective.version, {})
-            counting.load(stored, early, whole_upto[objective.version])
         return Fold(
             self.journal,
             self.live,
-            counts,
+            self.counting.taken_up(self.objectives.objectives, sightings, now_us()),
             cells=self.cells,
             sightings=sightings,
             tally=self.tally,
@@ -248,39 +232,18 @@ class Service:
     def _backfill(self) -> None:
         """Count what is in the journal or stored into objectives that were not counted before.
 
-        All of the journal is stored first, so that stored rows are all there is up to its head;
-        the fold counts for these objectives what comes after it.
+        All of the journal is stored first, so that stored rows are all there is up to its head.
         """
-        known = self._whole_upto()
-        new = [c for c in self.fold.counts if c.objective.version not in known]
-        if not new:
-            return
-        self.writer.drain()
-        upto, at_us = self.journal.cursor(STORE), now_us()
-        for counting in new:
-            objective = counting.objective
-            from_us = max(at_us - objective.period_us, self._first_request_us(at_us))
-            cells = backfill(objective, self._stored_requests, from_us, at_us + AHEAD_US)
-            if len(cells.bucket):
-                self.cells.write(objective.version, MICROS_PER_MINUTE, cells, upto)
-            counting.load(LoadedCells(cells, np.full(len(cells.bucket), upto)), {}, upto)
-        told = known | {counting.objective.version: upto for counting in new}
-        # One that is dropped and comes back is counted anew: meanwhile nobody counted for it.
-        current = {c.objective.version: told[c.objective.version] for c in self.fold.counts}
-        self.state.notes.set({COUNTED: json.dumps(current)})
+        new = self.counting.new(self.fold.counts)
+        if new:
+            self.writer.drain()
+            span = Span.of(self.facts, now_us())
+            self.counting.backfill(new, self._stored_requests, upto=self.journal.cursor(STORE), span=span)
+        self.counting.note(self.fold.counts, self.journal.cursor(STORE))
 
     def _stored_requests(self, from_us: int, to_us: int) -> Frame:
         rows = self.facts.frame("requests", from_us=from_us, to_us=to_us, columns=self.fold.columns)
         return self.fold.of_record(rows)
-
-    def _whole_upto(self) -> dict[str, int]:
-        """Return objective version -> the journal entry up to which it was counted from stored rows."""
-        counted: dict[str, int] = json.loads(self.state.notes.get(COUNTED) or "{}")
-        return counted
-
-    def _first_request_us(self, otherwise_us: int) -> int:
-        span = self.facts.span("requests")
-        return otherwise_us if span is None else span[0]
 
     def _new_billing(self) -> Billing:
         rules = Rules(

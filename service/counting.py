@@ -1,0 +1,93 @@
+"""Takes up the counts where the last process left them, and counts anew for objectives that are new."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from service.counts import CellRows, LoadedCells, ObjectiveCounts, backfill
+from service.sightings import Notes, Sightings
+from service.store.facts import Facts
+from slo.objective import Objective
+from slo.ring import AHEAD_US
+from telemetry.frame import Frame
+from telemetry.units import MICROS_PER_MINUTE
+
+NOTE: Final = "counted_upto"
+"""Objective version -> the journal entry up to which it was counted from stored rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """The durable side of counting. Used before the fold runs."""
+
+    notes: Notes
+    cells: CellRows
+    group_cap: int
+
+    def taken_up(
+        self, objectives: Sequence[Objective], sightings: Sightings, now_us: int
+    ) -> list[ObjectiveCounts]:
+        """Return every objective with the cells that were written for it. One query each."""
+        known, counts = self._known(), []
+        for objective in objectives:
+            counting = ObjectiveCounts(objective, now_us=now_us, group_cap=self.group_cap)
+            counts.append(counting)
+            if objective.version not in known:
+                continue  # cells of a backfill that was cut off are written anew by the next one
+            from_bucket = (now_us - objective.period_us) // MICROS_PER_MINUTE
+            stored = self.cells.read(objective.version, MICROS_PER_MINUTE, from_bucket)
+            early = sightings.early.get(objective.version, {})
+            counting.load(stored, early, known[objective.version])
+        return counts
+
+    def new(self, counts: Sequence[ObjectiveCounts]) -> list[ObjectiveCounts]:
+        """Return those for which nothing was counted before."""
+        known = self._known()
+        return [one for one in counts if one.objective.version not in known]
+
+    def backfill(
+        self, new: Sequence[ObjectiveCounts], requests: Callable[[int, int], Frame], *, upto: int, span: Span
+    ) -> None:
+        """Count stored rows, which are all there is up to journal entry `upto`, into new objectives.
+
+        The fold counts for them what comes after that entry, and nothing before it.
+        """
+        for counting in new:
+            objective = counting.objective
+            from_us = max(span.now_us - objective.period_us, span.first_us)
+            cells = backfill(objective, requests, from_us, span.now_us + AHEAD_US)
+            if len(cells.bucket):
+                self.cells.write(objective.version, MICROS_PER_MINUTE, cells, upto)
+            counting.load(LoadedCells(cells, np.full(len(cells.bucket), upto)), {}, upto)
+
+    def note(self, counts: Sequence[ObjectiveCounts], upto: int) -> None:
+        """Remember that all of these are counted, new ones up to an entry. One transaction.
+
+        One that is dropped and comes back is counted anew: meanwhile nobody counted for it.
+        """
+        known = self._known()
+        versions = [one.objective.version for one in counts]
+        self.notes.set({NOTE: json.dumps({version: known.get(version, upto) for version in versions})})
+
+    def _known(self) -> dict[str, int]:
+        known: dict[str, int] = json.loads(self.notes.get(NOTE) or "{}")
+        return known
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The time that stored requests cover: the first one's end, and now. UTC microseconds."""
+
+    first_us: int
+    now_us: int
+
+    @classmethod
+    def of(cls, facts: Facts, now_us: int) -> Span:
+        """Return the span of what is stored; empty when nothing is. One query."""
+        found = facts.span("requests")
+        return cls(now_us if found is None else found[0], now_us)
