@@ -150,3 +150,28 @@ def test_the_demo_s_overload_is_a_surge_of_the_one_pool():
     assert surge.factor == 6
     assert {stream.pool for stream in traffic()} == {"chat", "code"}
     assert {fault.kind for fault in FAULTS} == {FaultKind.WEDGE, FaultKind.OVERLOAD}
+
+
+def test_clients_leave_soon_after_the_last_arrival_and_their_requests_end_with_them(playing, arrival, slow):
+    arrivals = [arrival(number, prompt=5, output=100) for number in range(4)]
+
+    async def act(live, targets):
+        report = await play(arrivals, targets, limits=Limits(drain_seconds=0.2))
+        deadline = time.monotonic() + 5
+        while any(replica.engine.running for replica in live.cluster.replicas):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.001)
+        return report
+
+    report = playing(act, law=slow)
+    assert report.counts == {Outcome.HUNG_UP: 4}
+    assert len(report.not_ok) == 4
+
+
+def test_who_is_done_before_the_clients_leave_is_done(playing, arrival):
+    arrivals = [arrival(number, prompt=5, output=3) for number in range(4)]
+
+    async def act(live, targets):
+        return await play(arrivals, targets, limits=Limits(drain_seconds=20.0))
+
+    assert playing(act).counts == {Outcome.OK: 4}
