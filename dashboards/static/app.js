@@ -106,12 +106,12 @@ export async function page(view, { html, draw = () => {} }) {
   const root = at("content");
   let busy = false, again = false;
   const refresh = async () => {
-    if (busy) return void (again = true);
-    if (document.hidden) return;
+    if (busy) return (again = true);
+    if (document.hidden) return true;
     busy = true;
     try {
       const data = await load(view);
-      if (data === null) return signIn();
+      if (data === null) return signIn(), false;
       shown(data);
       into(root, html(data));
       document.body.dataset.ready = "yes";
@@ -126,7 +126,6 @@ export async function page(view, { html, draw = () => {} }) {
     }
     return true;
   };
-  document.addEventListener("visibilitychange", refresh);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);
   addEventListener("hashchange", refresh);
   if ((await refresh()) && !pinned()) listen(refresh);
@@ -134,12 +133,24 @@ export async function page(view, { html, draw = () => {} }) {
 }
 
 // Live without reload: an event for each evaluation; should the stream be refused, ask now and then.
+// Only a page that is seen listens: a browser has six connections to a service, and a page that
+// was left would hold one of them.
 function listen(refresh) {
-  const stream = new EventSource("/api/v1/stream");
-  stream.onmessage = refresh;
-  stream.onopen = () => { state.connected = true; age(); };
-  stream.onerror = () => { state.connected = stream.readyState === EventSource.CLOSED; age(); };
-  setInterval(() => { if (stream.readyState === EventSource.CLOSED) refresh(); }, POLL_MS);
+  let stream = null;
+  const leave = () => { stream?.close(); stream = null; };
+  const enter = () => {
+    if (stream || document.hidden) return;
+    stream = new EventSource("/api/v1/stream");
+    stream.onmessage = refresh;
+    stream.onopen = () => { state.connected = true; age(); };
+    stream.onerror = () => { state.connected = stream?.readyState === EventSource.CLOSED; age(); };
+  };
+  const seen = () => { if (document.hidden) return leave(); enter(); refresh(); };
+  addEventListener("pagehide", leave);
+  addEventListener("pageshow", (event) => { if (event.persisted) seen(); });
+  document.addEventListener("visibilitychange", seen);
+  setInterval(() => { if (stream?.readyState === EventSource.CLOSED) refresh(); }, POLL_MS);
+  enter();
 }
 
 // Change a part of the page to `html`, touching only what differs: focus, selection, open
