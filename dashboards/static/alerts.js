@@ -4,9 +4,8 @@ import { draw } from "./charts.js";
 import { ago, chart, clock, esc, lasted, money, panel, percent, sub, table, tag } from "./format.js";
 
 const alerts = (data) => [
-  { title: "state", cell: (a) => `${tag(a.state)}${a.frozen ? sub("not judged now") : ""}` },
-  { title: "by", cell: (a) => tag(a.severity) },
-  { title: "what", cell: (a) => `${anchor("/alerts", { incident: a.incident }, `<b>${esc(a.name)}</b>`)} <span class="sub">${esc(a.labels)}</span><div>${esc(a.summary)}</div>` },
+  { title: "state", cell: (a) => `<span class="tags">${tag(a.state)} ${a.severities.map(tag).join(" ")}</span>${a.frozen ? sub("not judged now") : ""}` },
+  { title: "what", cell: (a) => `${anchor("/alerts", { incident: a.incident }, `<b>${esc(a.name)}</b>`)} <span class="sub optional">${esc(a.labels)}</span><div>${esc(a.summary)}</div>` },
   { title: "since", cell: (a) => ago(a.since_ms, data.now_ms) },
 ];
 const FAILED = ["dead", "disabled"];
@@ -29,6 +28,16 @@ const silences = (data) => [
   { title: "by", cell: (s) => `${esc(s.by)}${sub(esc(s.comment))}` },
   { title: "end it sooner", optional: true, cell: (s) => `<code>inferometer alert unsilence ${esc(s.id)}</code>` },
 ];
+// A page and a ticket of one promise say the same: they are one row.
+function together(alerts) {
+  const rows = new Map();
+  for (const a of alerts) {
+    const key = `${a.name} ${a.labels} ${a.state}`;
+    if (rows.has(key)) rows.get(key).severities.push(a.severity);
+    else rows.set(key, { ...a, severities: [a.severity] });
+  }
+  return [...rows.values()];
+}
 const OPEN = ["firing", "pending"], FIRST = 8;
 const more = (rows, title, html) => (rows.length ? `<details><summary>${rows.length} ${title}</summary>${html(rows)}</details>` : "");
 const timeline = (rows) => `<ol class="timeline">${rows.map((s) => `<li><span>${esc(s.what)}</span>${clock(s.at_ms)}</li>`).join("")}</ol>`;
@@ -54,7 +63,7 @@ page("alerts", {
       ? [panel("one", esc(one.title), "w5", finding(one, data)), chart("evidence", "Evidence: the samples of its replicas", "w7", "Shaded: from the first bad sample to the last.", "taller")]
       : data.named ? [panel("one", `Alert ${esc(data.named.name)}`, "", named(data.named))]
       : asked ? [panel("one", "Not found", "", `<div class="empty">No finding or alert has the id <code>${esc(asked)}</code>, or it is no longer kept.</div>`)] : [];
-    const open = data.alerts.filter((a) => OPEN.includes(a.state)), over = data.alerts.filter((a) => !OPEN.includes(a.state));
+    const open = together(data.alerts.filter((a) => OPEN.includes(a.state))), over = together(data.alerts.filter((a) => !OPEN.includes(a.state)));
     const nobody = `Nobody would be told: no receiver is set. <code>inferometer alert receiver add NAME URL</code>`;
     return [
       ...first,

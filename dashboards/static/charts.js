@@ -68,8 +68,8 @@ const lines = (trace) => trace.type === "scatter" && /lines/.test(trace.mode ?? 
 
 // The period before, dotted, under the one that is shown.
 const earlier = (traces, shift) =>
-  traces.filter((trace) => lines(trace) && trace.name !== "target").map((trace) => ({
-    ...trace, name: `${trace.name}, before`, x: trace.x.map((at) => at + shift), fill: "none", opacity: 0.65, line: { ...trace.line, ...DASHED },
+  traces.filter((trace) => lines(trace) && trace.name !== "target").map((trace, at) => ({
+    ...trace, name: `${trace.name}, before`, showlegend: at === 0, x: trace.x.map((at) => at + shift), fill: "none", opacity: 0.65, line: { ...trace.line, ...DASHED },
   }));
 
 // What happened, as thin marks: an instant is a line, a finding the span it lasted.

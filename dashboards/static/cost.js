@@ -19,7 +19,7 @@ page("cost", {
       { title: "share", n: true, cell: (c) => `${bar(c.share, c.class.split(".")[0])}${percent(c.share, 1)}` },
     ];
     const tenants = [
-      { title: "tenant", cell: (t) => anchor("/cost", { tenant: t.tenant }, esc(t.tenant)) }, { title: "model", cell: (t) => anchor("/cost", { model: t.model }, esc(t.model ?? "not known")) },
+      { title: "tenant", cell: (t) => anchor("/cost", { tenant: t.tenant }, esc(t.tenant)) + sub(anchor("/cost", { model: t.model }, esc(t.model ?? "model not known"))) },
       amount("useful", "useful_nano", (t) => ({ ...party(t), class: "useful" }), true), amount("missed limit", "slo_miss_nano", (t) => ({ ...party(t), class: "slo_miss" })),
       amount("waste", "waste_nano", (t) => ({ ...party(t), class: "waste" }), true), amount("in all", "total_nano", party),
       { title: "output tokens", n: true, optional: true, cell: (t) => number(t.output_tokens) },
@@ -31,10 +31,10 @@ page("cost", {
       amount("waste", "waste_nano", (p) => ({ ...pool(p), class: "waste" })), amount("idle, headroom", "idle_nano", (p) => ({ ...pool(p), class: "idle" })), amount("in all", "total_nano", pool),
     ];
     const rows = [
-      { title: "interval, UTC", cell: (r) => `${clock(r.from_ms)} – ${clock(r.to_ms)}` }, { title: "GPU", optional: true, cell: (r) => short(r.gpu_uuid) },
+      { title: "interval, UTC", cell: (r) => `${clock(r.from_ms)}<span class="optional"> – ${clock(r.to_ms)}</span>` }, { title: "GPU", optional: true, cell: (r) => short(r.gpu_uuid) },
       { title: "replica", optional: true, cell: (r) => esc(r.replica === "__unmapped__" ? "unmapped" : r.replica) }, { title: "class", cell: (r) => esc(r.class) },
       { title: "tenant", cell: (r) => esc(r.tenant ?? "nobody's") }, { title: "model", optional: true, cell: (r) => esc(r.model ?? "–") },
-      { title: `amount, 1e-9 ${esc(data.currency)}`, n: true, cell: (r) => (r.amount_nano === null ? "no price" : number(r.amount_nano)) },
+      { title: `billionths of ${esc(data.currency)}`, n: true, cell: (r) => (r.amount_nano === null ? "no price" : number(r.amount_nano)) },
     ];
     const verdict = data.check.adds_up === null ? "" : tag(data.check.adds_up ? "adds up" : "does not add up");
     return [

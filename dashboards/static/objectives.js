@@ -36,7 +36,7 @@ const pairs = (one) =>
       ], one.pairs, "This objective asks for no alert.", "pairs of windows that alert");
 
 // What an outcome says of the promise: a request that was served and still is bad came too late.
-const CAUSE = { ok: "too late", error: "failed", aborted: "given up by its client" };
+const CAUSE = { ok: "too late", "under way": "too late already, still under way", error: "failed", aborted: "given up by its client" };
 const spent = (one) =>
   table([
     { title: "tenant", cell: (s) => esc(s.tenant ?? "all") },
@@ -45,7 +45,7 @@ const spent = (one) =>
       { title: "replica", optional: true, cell: (s) => (s.replica === "__unknown__" ? "not known" : anchor("/gpus", { replica: s.replica }, esc(s.replica))) },
       { title: "why", cell: (s) => esc(CAUSE[s.status] ?? s.status) },
     ]),
-    { title: "bad", n: true, cell: (s) => anchor("/requests", { tenant: s.tenant, model: s.model, replica: s.replica === "__unknown__" ? "" : s.replica, status: s.status }, number(s.bad)) },
+    { title: "bad", n: true, cell: (s) => anchor("/requests", { tenant: s.tenant, model: s.model, replica: s.replica === "__unknown__" ? "" : s.replica, status: s.status === "under way" ? "" : s.status }, number(s.bad)) },
     { title: "of", n: true, optional: true, cell: (s) => number(s.total) },
     { title: "of all bad", n: true, cell: (s) => percent(s.share) },
   ], one.spent, "No bad request in this range.", "who had the bad requests") +

@@ -21,6 +21,8 @@ FILLING_US: Final = 30 * MICROS_PER_SECOND
 """How long after its end a bucket may still be waiting for rows from an agent or the block writer."""
 SETTLE_US: Final = 3 * MICROS_PER_SECOND
 """How long before the newest fact counts may still grow: batches of several agents come in turn."""
+FRESH_US: Final = 20 * MICROS_PER_SECOND
+"""Requests under way are told of every second; one not told of for this long has ended or is lost."""
 _WIDTHS_SECONDS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600)
 
 OF_RECORD: Final = """NOT synthetic AND vantage = transform(ifNull(pool, ''),

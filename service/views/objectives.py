@@ -11,14 +11,25 @@ import numpy as np
 from service.counts import key_of, key_text
 from service.evaluator import Evaluation
 from service.views import promises
-from service.views.asking import OF_RECORD, POINTS, Asked, Queries, columns, gapless, minutes_of, rows
+from service.views.asking import (
+    FRESH_US,
+    OF_RECORD,
+    POINTS,
+    Asked,
+    Queries,
+    columns,
+    gapless,
+    minutes_of,
+    rows,
+)
 from service.views.sentences import Opening, Sentence, Tone, age, full_stop, plural
 from slo.burn import YES
-from slo.cells import Cells, fold
+from slo.cells import Cells, fold, merge
 from slo.conditions import left, period, subject, times
 from slo.durations import written
 from slo.evaluate import Judgement, Verdict
 from slo.objective import Objective
+from slo.overdue import overdue
 from telemetry.frame import Frame
 from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MILLI, MICROS_PER_MINUTE
 
@@ -43,6 +54,8 @@ _BY_GROUP: Final = (
 MOST_RAW_ROWS: Final = 300_000
 """Most requests read one by one to say who spent a budget; beyond, groups are named."""
 PARTIES: Final = ("tenant", "model", "replica", "status")
+UNDER_WAY: Final = "under way"
+"""The outcome of a request that has none yet."""
 _ROWS: Final = (
     "SELECT count() AS rows FROM requests WHERE ended_at_us >= {from_us:Int64} "
     "AND ended_at_us < {to_us:Int64} AND dataset = {dataset:String}"
@@ -111,7 +124,7 @@ def view(
 
 
 def detailed(store: Facts, question: Asked, one: Chosen, *, source: str) -> dict[str, Any]:
-    """Return what the page shows of one objective. Four statements, one of raw requests."""
+    """Return what the page shows of one objective. Six statements, two of raw requests."""
     objective, verdict = one.objective, one.verdict
     spent, by_group = _spent(store, question, one)
     return {
@@ -199,15 +212,23 @@ def _spent(store: Facts, question: Asked, one: Chosen) -> tuple[list[dict[str, A
     """Return who had the bad requests, most first, and whether only groups could be told apart."""
     if int(rows(store, _ROWS, question.bound())[0]["rows"]) > MOST_RAW_ROWS:
         return _by_group(rows(store, _BY_GROUP, _bound(question, one)), one), True
-    raw = store.frame(
-        "requests",
+    needed = {*one.objective.columns, *PARTIES, "request_id"}
+    ended = _frame(store, "requests", question, needed)
+    fresh = replace(question, from_us=max(question.from_us, question.to_us - FRESH_US))
+    under_way = Frame.empty("in_flight") if question.pinned else _frame(store, "in_flight", fresh, None)
+    return spent_by(ended, under_way, one), False
+
+
+def _frame(store: Facts, table: str, question: Asked, columns: Collection[str] | None) -> Frame:
+    bound = question.bound()
+    return store.frame(
+        table,
         from_us=question.from_us,
         to_us=question.to_us,
         where=OF_RECORD,
-        params={name: value for name, value in question.bound().items() if name.startswith("vantage")},
-        columns={*one.objective.columns, *PARTIES, "request_id"},
+        params={name: bound[name] for name in ("vantage_pools", "vantage_words")},
+        columns=columns,
     )
-    return spent_by(raw, one), False
 
 
 def _by_group(found: Sequence[Mapping[str, Any]], one: Chosen) -> list[dict[str, Any]]:
@@ -223,14 +244,20 @@ def _by_group(found: Sequence[Mapping[str, Any]], one: Chosen) -> list[dict[str,
     ]
 
 
-def spent_by(requests: Frame, one: Chosen) -> list[dict[str, Any]]:
-    """Return which tenant, model, replica and outcome had the bad requests of a frame, most first."""
+def spent_by(ended: Frame, under_way: Frame, one: Chosen) -> list[dict[str, Any]]:
+    """Return which tenant, model, replica and outcome had the bad requests of two frames, most first.
+
+    A request `under_way` that is too late already counts, though nobody knows how it will end.
+    """
     objective = one.objective
     selector = dict(objective.selector)
     if one.group is not None:
         selector |= dict(zip(objective.group_by, one.judgement.counts.keys[one.group], strict=True))
     by_party = replace(objective, selector=tuple(selector.items()), group_by=PARTIES)
-    return ranked(fold(requests, by_party), PARTIES)
+    waiting = replace(by_party, group_by=PARTIES[:-1])
+    late = overdue(under_way, waiting, ended.texts("request_id").words).cells
+    late = late.renamed([(*key, UNDER_WAY) for key in late.keys])
+    return ranked(merge([fold(ended, by_party), late]), PARTIES)
 
 
 def ranked(cells: Cells, names: Sequence[str], *, most: int = 20) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from service.evaluator import Evaluation, KnownFinding
 from service.store.ledger import STANDING
 from service.views import fleet, promises
 from service.views.asking import (
+    FRESH_US,
     OF_RECORD,
     Asked,
     Queries,
@@ -27,10 +28,11 @@ from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECON
 
 SHOWN: Final = 10
 """Promises on the overview; the objectives page has them all."""
-FRESH_US: Final = 20 * MICROS_PER_SECOND
-"""Requests under way are told of every second; one not told of for this long has ended or is lost."""
-RECENT_US: Final = 15 * MICROS_PER_MINUTE
-"""Money per hour is told of the intervals that started within this time of the newest."""
+RECENT_US: Final = 2 * MICROS_PER_MINUTE
+"""Money per hour is told of the intervals that started within this time of the newest: of now, not of
+an hour ago, and long enough not to jump."""
+LATEST_US: Final = 60 * MICROS_PER_MINUTE
+"""How far back the newest intervals are looked for; a bill that is further behind is no bill of now."""
 _COUNTS: Final = "SELECT intDiv({time}, {width_us:Int64}) * {width_us:Int64} AS at, count() AS "
 _ARRIVED: Final = (
     _COUNTS.replace("{time}", "started_at_us")
@@ -149,11 +151,11 @@ def title(class_id: str) -> str:
 
 
 def money(store: Queries, question: Asked, ledger_version: str) -> dict[str, Any]:
-    """Return the charge per hour by class, from the intervals of the last quarter of an hour.
+    """Return the charge per hour by class, from the newest intervals, some two minutes of them.
 
     `until_ms` is the end of the newest of them. A time without any is not in the mean.
     """
-    recent = replace(question, from_us=question.to_us - 4 * RECENT_US)
+    recent = replace(question, from_us=question.to_us - LATEST_US)
     found = rows(store, _MONEY, recent.bound(ledger_version=ledger_version))
     newest = max((row["start_us"] for row in found), default=0)
     found = [row for row in found if row["start_us"] > newest - RECENT_US]

@@ -15,6 +15,7 @@ from service.views.sentences import Tone
 from slo.cells import Cells, fold
 from slo.evaluate import judge
 from slo.ring import Ring
+from telemetry.requests import InFlightRequest
 
 MINUTE = 60_000_000
 
@@ -151,3 +152,25 @@ def test_an_objective_that_is_not_there_is_said_to_be_missing(story, judgements)
     question = story.asked(name="no-such")
     opening, _ = view.view(Evaluation(at_us=1, judgements=judgements), question, None, None)
     assert opening.sentences[0].text == "No objective is called 'no-such'."
+
+
+def test_a_request_that_hangs_has_spent_its_share_before_it_ends(own_story, objectives):
+    ttft = objectives[1]
+    made = [
+        InFlightRequest(
+            request_id=f"hang-{number}",
+            at_us=own_story.now_us - 2 * second,
+            started_at_us=own_story.now_us - 30_000_000,
+            tenant="acme",
+            model="sim-qwen-32b",
+            replica="stuck:1",
+        )
+        for number in range(3)
+        for second in (1_000_000, 2_000_000)
+    ]
+    own_story.store("in_flight", made)
+    ring = Ring(windows_us=ttft.windows_us, now_us=own_story.now_us, group_cap=10)
+    one = view.Chosen(judgement=judge(ttft, ring.counts()), group=None)
+    told = view.detailed(own_story.facts, own_story.asked(), one, source="")
+    row = next(each for each in told["spent"] if each["replica"] == "stuck:1")
+    assert (row["bad"], row["status"]) == (3, view.UNDER_WAY)
