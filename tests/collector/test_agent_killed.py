@@ -83,8 +83,10 @@ def test_every_sealed_batch_arrives_once(launch, web, tmp_path, eventually):
         process.send_signal(signal.SIGKILL)
         process.wait()
         sealed |= spooled(tmp_path) | set(accepted)
+    seen = len(web.asked)
     last = launch()
-    eventually(lambda: sealed <= set(accepted), seconds=20)
+    # Its own first word, too: before it Python may not have taken up SIGTERM yet.
+    eventually(lambda: sealed <= set(accepted) and len(web.asked) > seen, seconds=20)
     last.send_signal(signal.SIGTERM)
     assert last.wait(10) == 0
 

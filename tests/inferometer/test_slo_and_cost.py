@@ -58,7 +58,7 @@ def test_cost_before_any_bill_says_so(cli, admin):
 
 def test_an_unknown_range_is_answered_with_those_there_are(cli, admin):
     said = cli("cost", "show", "--range", "3h")
-    assert said.code == 1 and "not one of 15m, 1h, 6h, 1d, 7d, 30d" in said.err
+    assert said.code == 1 and "not one of 5m, 15m, 1h, 6h, 1d, 7d, 30d" in said.err
 
 
 @pytest.mark.parametrize("command", [("slo", "status"), ("cost", "show"), ("alert", "list")])
