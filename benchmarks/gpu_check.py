@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 
 from collector.clock import HostClock
-from collector.gpu_source import GpuDiscovery
-from collector.nvml import DriverBusy, DriverError, Session
+from collector.gpus.discovery import GpuDiscovery
+from collector.gpus.nvml import DriverBusy, DriverError, Session
 from telemetry.samples import GpuSample
 
 MAX_TICK_MS = 100.0

@@ -20,10 +20,10 @@ from typing import Final
 from collector.clock import HostClock
 from collector.discovery import EngineFinder, Finder, Search
 from collector.exporter import Exporter
-from collector.gpu_source import GpuDiscovery
+from collector.gpus.discovery import GpuDiscovery
+from collector.gpus.nvml import Session
 from collector.health import Vital
 from collector.intake import Intake
-from collector.nvml import Session
 from collector.outbox import Buffer, Sealer
 from collector.placements import configured
 from collector.schedule import Watcher

@@ -23,8 +23,9 @@ from collector.engine_mapping import RankReading, read_ranks
 from collector.engine_source import EngineSource
 from collector.engines import Engine, engines, recognise
 from collector.exposition import PageError, names, parse
-from collector.gpu_source import GpuDiscovery, GpuSource
-from collector.nvml import DriverBusy, DriverError, Session
+from collector.gpus.discovery import GpuDiscovery
+from collector.gpus.nvml import DriverBusy, DriverError, Session
+from collector.gpus.source import GpuSource
 from collector.requests.socket import MAX_PATH_BYTES
 from collector.saved_page import near_name
 from collector.settings import MIB, EngineTarget, Settings

@@ -11,9 +11,10 @@ import pynvml
 
 from collector.clock import elapsed_us
 from collector.fit import fitting
-from collector.gpm import Activity, GpmReader
-from collector.nvml import GpuIdentity, ask, call
-from collector.nvml_fields import FieldReader
+from collector.gpus.fields import FieldReader
+from collector.gpus.gpm import Activity, GpmReader
+from collector.gpus.identity import GpuIdentity, identity_columns
+from collector.gpus.nvml import ask, call
 from telemetry.samples import ActivitySource, GpuSample
 
 MAX_CALLS_A_TICK: Final = 10
@@ -105,19 +106,6 @@ class GpuDevice:
     def close(self) -> None:
         """Give back what the driver holds for this handle."""
         self._gpm.close()
-
-
-def identity_columns(identity: GpuIdentity, host: str, now_us: int) -> dict[str, Any]:
-    """Return the columns that say which GPU a row is about; they are kept when it is lost."""
-    return {
-        "at_us": now_us,
-        "gpu_uuid": identity.uuid,
-        "host": host,
-        "gpu_index": identity.index,
-        "gpu_model": identity.model,
-        "pci_bus_id": identity.pci_bus_id,
-        "driver_version": identity.driver_version,
-    }
 
 
 def _activity_columns(activity: Activity | None, kernel_busy_ratio: float | None) -> dict[str, Any]:

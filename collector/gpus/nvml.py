@@ -1,4 +1,4 @@
-"""The door to the NVIDIA driver: one session for the process, its errors, its enumeration.
+"""The door to the NVIDIA driver: one session for the process, and its errors.
 
 Guarantees: every driver error is a `DriverError` with operation, cause and hint; a GPU's handle
 is never used across a new initialisation; a call that hangs holds up nobody but its own GPU.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
 import pynvml
@@ -66,17 +65,6 @@ class DriverError(Exception):
 
 class DriverBusy(Exception):  # noqa: N818 - a state that passes, not a fault
     """The driver is being initialised anew, or a hanging call keeps it from being so."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GpuIdentity:
-    """Who a GPU is: its UUID for ever, its index and bus address for people."""
-
-    uuid: str
-    index: int
-    model: str
-    pci_bus_id: str | None
-    driver_version: str | None
 
 
 def call(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -172,33 +160,3 @@ def _shut_down() -> None:
     except pynvml.NVMLError as error:
         if error.value not in RENEW:
             raise
-
-
-def identity_of(handle: Any) -> GpuIdentity:
-    """Return who the GPU behind a handle is. Raises `DriverError`."""
-    pci = ask(pynvml.nvmlDeviceGetPciInfo_v3, handle)
-    return GpuIdentity(
-        uuid=call(pynvml.nvmlDeviceGetUUID, handle),
-        index=call(pynvml.nvmlDeviceGetIndex, handle),
-        model=call(pynvml.nvmlDeviceGetName, handle),
-        pci_bus_id=None if pci is None else pci.busId,
-        driver_version=ask(pynvml.nvmlSystemGetDriverVersion),
-    )
-
-
-def enumerate_gpus(session: Session) -> list[GpuIdentity]:
-    """Return every GPU that answers, by index; one that is lost is left out.
-
-    Initialises the driver when nobody has. Raises `DriverError` or `DriverBusy`.
-    """
-    if not session.generation:
-        session.renew(0)
-    found: list[GpuIdentity] = []
-    with session.use():
-        for index in range(call(pynvml.nvmlDeviceGetCount)):
-            try:
-                found.append(identity_of(call(pynvml.nvmlDeviceGetHandleByIndex, index)))
-            except DriverError as error:
-                if error.code not in LOST:
-                    raise
-    return found

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
 from collector.backoff import Backoff
 from collector.clock import elapsed_us
-from collector.nvml import (
-    LOST,
-    RENEW,
-    DriverBusy,
-    DriverError,
-    GpuIdentity,
-    Session,
-    enumerate_gpus,
-)
-from collector.nvml_gpu import GpuDevice, identity_columns
+from collector.gpus.device import GpuDevice
+from collector.gpus.identity import GpuIdentity, identity_columns
+from collector.gpus.nvml import LOST, RENEW, DriverBusy, DriverError, Session
 from telemetry.columns import Record
 from telemetry.events import Event, EventKind
 from telemetry.samples import GpuSample
@@ -136,22 +128,3 @@ class GpuSource:
         """Give back what the driver holds for this GPU."""
         with suppress(DriverBusy, DriverError), self._session.use():
             self._forget_device()
-
-
-class GpuDiscovery:
-    """Finds the host's GPUs, again and again: a driver may be loaded after the agent starts."""
-
-    def __init__(self, session: Session, *, host: str) -> None:
-        self.name = "gpus"
-        self._session = session
-        self._host = host
-        self._known: set[str] = set()
-
-    def find(self) -> Sequence[GpuSource]:
-        """Return sources of GPUs not returned before. Raises `DriverError` or `DriverBusy`.
-
-        A GPU that came later is seen after the session's next renewal.
-        """
-        new = [gpu for gpu in enumerate_gpus(self._session) if gpu.uuid not in self._known]
-        self._known.update(gpu.uuid for gpu in new)
-        return [GpuSource(self._session, gpu, host=self._host) for gpu in new]

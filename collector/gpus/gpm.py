@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import pynvml
 
-from collector.nvml import ABSENT, DriverError, ask, call
+from collector.gpus.nvml import ABSENT, DriverError, ask, call
 from telemetry.counters import increase
 from telemetry.samples import ActivitySource
 

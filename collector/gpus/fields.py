@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pynvml
 
-from collector.nvml import ABSENT, DriverError
+from collector.gpus.nvml import ABSENT, DriverError
 
 Value = int | float | bool
 

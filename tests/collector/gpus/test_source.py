@@ -7,9 +7,11 @@ import threading
 import pytest
 
 from collector.backoff import Backoff
-from collector.gpu_source import GpuDiscovery, GpuSource
-from collector.nvml import DriverError, Session, enumerate_gpus
-from collector.nvml_gpu import MAX_CALLS_A_TICK
+from collector.gpus.device import MAX_CALLS_A_TICK
+from collector.gpus.discovery import GpuDiscovery
+from collector.gpus.identity import enumerate_gpus
+from collector.gpus.nvml import DriverError, Session
+from collector.gpus.source import GpuSource
 from telemetry.events import Event, EventKind
 from telemetry.samples import ActivitySource, GpuSample
 

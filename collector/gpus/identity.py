@@ -1,0 +1,64 @@
+"""Who the GPUs of a host are: their UUIDs for ever, their indexes and bus addresses for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pynvml
+
+from collector.gpus.nvml import LOST, DriverError, Session, ask, call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuIdentity:
+    """Who a GPU is: its UUID for ever, its index and bus address for people."""
+
+    uuid: str
+    index: int
+    model: str
+    pci_bus_id: str | None
+    driver_version: str | None
+
+
+def identity_of(handle: Any) -> GpuIdentity:
+    """Return who the GPU behind a handle is. Raises `DriverError`."""
+    pci = ask(pynvml.nvmlDeviceGetPciInfo_v3, handle)
+    return GpuIdentity(
+        uuid=call(pynvml.nvmlDeviceGetUUID, handle),
+        index=call(pynvml.nvmlDeviceGetIndex, handle),
+        model=call(pynvml.nvmlDeviceGetName, handle),
+        pci_bus_id=None if pci is None else pci.busId,
+        driver_version=ask(pynvml.nvmlSystemGetDriverVersion),
+    )
+
+
+def enumerate_gpus(session: Session) -> list[GpuIdentity]:
+    """Return every GPU that answers, by index; one that is lost is left out.
+
+    Initialises the driver when nobody has. Raises `DriverError` or `DriverBusy`.
+    """
+    if not session.generation:
+        session.renew(0)
+    found: list[GpuIdentity] = []
+    with session.use():
+        for index in range(call(pynvml.nvmlDeviceGetCount)):
+            try:
+                found.append(identity_of(call(pynvml.nvmlDeviceGetHandleByIndex, index)))
+            except DriverError as error:
+                if error.code not in LOST:
+                    raise
+    return found
+
+
+def identity_columns(identity: GpuIdentity, host: str, now_us: int) -> dict[str, Any]:
+    """Return the columns that say which GPU a row is about; they are kept when it is lost."""
+    return {
+        "at_us": now_us,
+        "gpu_uuid": identity.uuid,
+        "host": host,
+        "gpu_index": identity.index,
+        "gpu_model": identity.model,
+        "pci_bus_id": identity.pci_bus_id,
+        "driver_version": identity.driver_version,
+    }
