@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from service.slo_counters import Grown
 from slo.cells import Cells, Key, fold, merge, with_ids
 from slo.evaluate import Judgement, judge
 from slo.objective import Objective
@@ -54,6 +55,7 @@ class ObjectiveCounts:
     def __init__(self, objective: Objective, *, now_us: int, group_cap: int) -> None:
         self.objective = objective
         self.ring = Ring(windows_us=objective.windows_us, now_us=now_us, group_cap=group_cap)
+        self.grown = Grown()
         self.early: dict[str, int] = {}
         self.outside = 0
         self._ended: set[str] = set()
@@ -70,6 +72,7 @@ class ObjectiveCounts:
         """
         self.ring.add(stored.cells)
         keys = stored.cells.keys
+        self.grown.know(keys)
         for group, bucket, upto in zip(stored.cells.group, stored.cells.bucket, stored.upto, strict=True):
             self._upto[keys[group], int(bucket)] = int(upto)
         self._whole_upto = whole_upto
@@ -111,7 +114,9 @@ class ObjectiveCounts:
     def _add(self, cells: Cells, entry: int) -> None:
         if len(cells.bucket) == 0:
             return
-        added = self.ring.add(self._fresh(self.ring.named(cells), entry))
+        fresh = self._fresh(self.ring.named(cells), entry)
+        self.grown.add(fresh)
+        added = self.ring.add(fresh)
         self._touched.append(added.stored)
         self.outside += added.outside
 

@@ -19,6 +19,8 @@ from service.ingest.recent import Recent
 from service.live import KEPT, LiveWindow
 from service.own_metrics import Tally
 from service.sightings import Sightings
+from slo.cells import Key
+from slo.objective import Objective
 from telemetry.frame import Frame, Mask, concat
 from telemetry.identity import Vantage
 from telemetry.units import MICROS_PER_MINUTE, MICROS_PER_SECOND
@@ -88,6 +90,11 @@ class Fold:
     def counts(self) -> tuple[ObjectiveCounts, ...]:
         """The objectives being counted; hold `lock` to read them."""
         return self._counts
+
+    def grown(self) -> list[tuple[Objective, list[tuple[Key, int, int]]]]:
+        """Return what each objective has counted since the start, for its counters."""
+        with self.lock:
+            return [(counts.objective, counts.grown.read()) for counts in self._counts]
 
     def resume(self, live_upto: int) -> None:
         """Go on beside a live window that holds the batches up to an entry; before the first step.

@@ -44,6 +44,7 @@ from service.rollup import roll_up
 from service.seen import Seen
 from service.settings import Settings
 from service.sightings import Sightings
+from service.slo_counters import SloCounters
 from service.store.errors import StoreError
 from service.store.facts import Facts
 from service.store.migrate import upgrade_facts, upgrade_state
@@ -126,6 +127,7 @@ class Service:
         self._jobs = self._new_jobs()
         self.vitals = self._new_vitals()
         self.metrics = OwnMetrics(self.tally, self.vitals.readings)
+        self.slo_counters = SloCounters(self.fold.grown)
 
     @classmethod
     def open(cls, settings: Settings, *, url: str, tell: Callable[[str], None]) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from service.api.callers import TheService
+from service.api.callers import Reader, TheService
 from service.own_metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["health"])
@@ -33,3 +33,12 @@ def health(service: TheService, response: Response) -> Health:
 def metrics(service: TheService) -> Response:
     """Return the service's own metrics as Prometheus text."""
     return Response(service.metrics.page(), media_type=CONTENT_TYPE)
+
+
+@router.get("/metrics/slo")
+def slo_metrics(service: TheService, _: Reader) -> Response:
+    """Return what the objectives count, by their groups, as Prometheus counters.
+
+    A page of its own: its labels name tenants, so that a token is asked for.
+    """
+    return Response(service.slo_counters.page(), media_type=CONTENT_TYPE)

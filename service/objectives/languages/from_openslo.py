@@ -22,12 +22,9 @@ from service.objectives.openslo import objective
 from service.objectives.section import NotThatError, Section
 from service.objectives.sources import TYPE
 from service.objectives.words import duration
+from service.slo_counters import GOOD_REQUESTS, REQUESTS
 from slo.objective import Objective
 
-REQUESTS: Final = "inferometer_slo_requests_total"
-"""Our counter of the requests that count, by objective and group."""
-GOOD_REQUESTS: Final = "inferometer_slo_good_requests_total"
-"""Our counter of the good ones among them."""
 ALERT: Final = "SloBudgetBurn"
 
 _METRICS: Final = ("good", "bad", "total", "raw")
