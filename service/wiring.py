@@ -59,7 +59,7 @@ from telemetry.frame import Frame
 from telemetry.units import MICROS_PER_SECOND
 
 FIRST_TOKEN_NAME: Final = "first-admin"  # noqa: S105 - a name, not a secret
-ROLL_UP_SECONDS: Final = 3600.0
+HOUR_SECONDS: Final = 3600.0
 _LOG = logging.getLogger(__name__)
 _STOPPED: Final = (
     "SELECT agent, argMax(kind, at_us) AS last FROM events WHERE dataset = '' "
@@ -328,7 +328,11 @@ class Service:
         return False
 
     def _new_jobs(self) -> Jobs:
-        return Jobs([Job("roll_up", ROLL_UP_SECONDS, self._roll_up)], tally=self.tally)
+        jobs = (
+            Job("roll_up", HOUR_SECONDS, self._roll_up),
+            Job("trim", 24 * HOUR_SECONDS, lambda: self.state.trim(now_us())),
+        )
+        return Jobs(jobs, tally=self.tally)
 
     def _roll_up(self) -> None:
         upto = self.journal.cursor(FOLD)

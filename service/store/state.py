@@ -12,6 +12,7 @@ from service.store.notes import Audit, Notes
 from service.store.notifications import Notifications
 from service.store.objectives import Objectives
 from service.store.prices import Prices
+from service.store.retention import trim
 from service.store.silences import Receivers, Silences
 from service.store.tokens import Tokens
 
@@ -41,6 +42,10 @@ class State:
         cannot be reached raises `StoreUnavailable` at its first use.
         """
         return cls(Database(url))
+
+    def trim(self, now_us: int) -> int:
+        """Delete what ended longer ago than `RETENTION` keeps it; return how many rows that was."""
+        return trim(self._database, now_us)
 
     def close(self) -> None:
         """Close every connection."""
