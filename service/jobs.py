@@ -29,7 +29,7 @@ class Job:
 
     name: str
     every_seconds: float
-    run: Callable[[], None]
+    run: Callable[[], object]
 
 
 class Jobs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Column, ColumnElement, Table, delete, select, text
+from sqlalchemy import Column, ColumnElement, Table, delete, select, true
 
 from service.store.database import Database
 from service.store.schema import findings, notifications, silences, transitions
@@ -27,9 +27,9 @@ class Retention:
 
 
 RETENTION: Final = (
-    Retention(notifications, notifications.c.created_at_us, 62, text("finished")),
-    Retention(silences, silences.c.ends_at_us, 62, text("TRUE")),
-    Retention(transitions, transitions.c.at_us, 400, text("TRUE")),
+    Retention(notifications, notifications.c.created_at_us, 62, notifications.c.finished.is_(True)),
+    Retention(silences, silences.c.ends_at_us, 62, true()),
+    Retention(transitions, transitions.c.at_us, 400, true()),
     Retention(findings, findings.c.ended_at_us, 400, findings.c.dataset == ""),
 )
 
