@@ -8,8 +8,10 @@ until the fold has reached the head seen at start.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Final
 
 from journal import Entry, Journal
@@ -19,6 +21,7 @@ from service.ingest.recent import Recent
 from service.live import KEPT, LiveWindow
 from service.own_metrics import Tally
 from service.sightings import Sightings
+from service.writer import READER as STORE
 from slo.cells import Key
 from slo.objective import Objective
 from telemetry.frame import Frame, Mask, concat
@@ -32,6 +35,27 @@ MAX_BATCHES: Final = 200
 MAX_BYTES: Final = 16 * 1024 * 1024
 LATE_US: Final = MICROS_PER_MINUTE
 """In-flight sightings older than this at receipt are history: their requests have ended since."""
+
+
+def columns_of(objectives: Iterable[Objective]) -> tuple[str, ...]:
+    """Return the columns of requests that counting for these objectives reads."""
+    judged = {name for each in objectives if each.indicator.table == "requests" for name in each.columns}
+    return tuple(judged | {"request_id", "vantage", "pool", "ended_at_us"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Which objectives are to be counted from now on, and what is known of those that are new."""
+
+    objectives: tuple[Objective, ...]
+    """All of them; one whose version is counted already goes on with its counts."""
+    new: tuple[ObjectiveCounts, ...]
+    """Those that are not counted yet, with every fact up to journal entry `upto` in them."""
+    upto: int
+    settled: Callable[[], None]
+    """Called once the counts of the new ones are as durable as the fold's cursor."""
+    taken: Future[bool] = field(default_factory=Future)
+    """Whether it came into force; false = the store has gone on past `upto`, count on and ask again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +90,9 @@ class Fold:
         self._journal, self._live, self._counts = journal, live, tuple(counts)
         self._cells, self._sightings = cells, sightings
         self._tally, self._clock, self._vantages = tally, clock, vantages
-        judged = {
-            name
-            for each in counts
-            for name in each.objective.columns
-            if each.objective.indicator.table == "requests"
-        }
-        self.columns = tuple(judged | {"request_id", "vantage", "pool", "ended_at_us"})
-        """The columns of requests that counting reads."""
-        self._wanted = {"requests": {*self.columns, *KEPT["requests"]}}
+        self._read_columns()
+        self._change: Change | None = None
+        self._unsettled: list[Callable[[], None]] = []
         self._position = self._counted_upto = journal.cursor(READER)
         self._live_upto = -1
         self._head_at_start = journal.head()
@@ -95,6 +113,10 @@ class Fold:
         """Return what each objective has counted since the start, for its counters."""
         with self.lock:
             return [(counts.objective, counts.grown.read()) for counts in self._counts]
+
+    def ask(self, change: Change) -> None:
+        """Let the next step count by other objectives; `change.taken` tells. One at a time, any thread."""
+        self._change = change
 
     def resume(self, live_upto: int) -> None:
         """Go on beside a live window that holds the batches up to an entry; before the first step.
@@ -121,6 +143,8 @@ class Fold:
                     self._live.add(rows)
         # Nothing to read up to the head: what was there is damaged and set aside.
         self._position = entries[-1].entry_id if entries else max(self._position, head)
+        if self._change is not None:
+            self._take_in(self._change)
         if self._clock() - self._flushed_us >= FLUSH_US:
             self.flush()
         return bool(entries) and self._position < self._journal.head()
@@ -144,6 +168,57 @@ class Fold:
             for counts in self._counts:
                 counts.forget_ended()
         self._flushed_us = self._clock()
+        while self._unsettled:
+            self._unsettled[0]()
+            self._unsettled.pop(0)
+
+    def _take_in(self, change: Change) -> None:
+        """Count by other objectives from here on.
+
+        What leaves is written whole before, what comes is written before it is settled: the
+        cursor must not pass an entry that a settled objective does not hold.
+        """
+        self.flush()
+        self._change, whole = None, False
+        try:
+            whole = self._caught_up(change)
+        finally:
+            if not whole:
+                change.taken.set_result(False)
+        if whole:
+            held = {counts.objective.version: counts for counts in (*self._counts, *change.new)}
+            with self.lock:
+                for objective in change.objectives:
+                    held[objective.version].objective = objective
+                self._counts = tuple(held[objective.version] for objective in change.objectives)
+                self._read_columns()
+            self._unsettled.append(change.settled)
+            change.taken.set_result(True)
+            self.flush()
+
+    def _caught_up(self, change: Change) -> bool:
+        """Count into new counts the entries that are not stored yet; false = some of them are gone.
+
+        An entry is in the journal as long as it is not stored. What these entries tell of requests
+        under way is left out: what is late will be told of again.
+        """
+        columns = columns_of(counts.objective for counts in change.new)
+        after, upto = change.upto, max(self._position, self._counted_upto)
+        while change.new and after < upto:
+            entries = self._journal.read(after, MAX_BATCHES, MAX_BYTES)
+            for entry in entries:
+                if entry.entry_id <= upto:
+                    self._count_late(entry, change.new, columns)
+            after = entries[-1].entry_id if entries else upto
+        return not change.new or self._journal.cursor(STORE) <= change.upto
+
+    def _count_late(self, entry: Entry, into: Sequence[ObjectiveCounts], columns: Sequence[str]) -> None:
+        with suppress(WireError):  # it was set aside when it was counted first
+            rows = self._recent.decoded(entry).tables.get("requests")
+            if rows is not None:
+                ended = self.of_record(frame("requests", rows, set(columns)).select(columns))
+                for counts in into:
+                    counts.fold_ended(ended, entry.entry_id)
 
     def _write_touched(self, counts: ObjectiveCounts, upto: int) -> None:
         with self.lock:
@@ -156,6 +231,11 @@ class Fold:
             with self.lock:
                 counts.put_back(touched)
             raise
+
+    def _read_columns(self) -> None:
+        """Learn which columns of requests counting reads."""
+        self.columns = columns_of(counts.objective for counts in self._counts)
+        self._wanted = {"requests": {*self.columns, *KEPT["requests"]}}
 
     def _decoded(self, entry: Entry) -> _Batch | None:
         try:
