@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from collector.clock import HostClock
+from collector.dcgm import DcgmPage
 from collector.discovery import EngineFinder, Finder, Search
 from collector.exporter import Exporter
 from collector.gpus.discovery import GpuDiscovery
@@ -62,7 +63,8 @@ class Agent:
             Search(finder, found=self._watch)
             for finder in (_finders(settings) if finders is None else finders)
         ]
-        self.exporter = Exporter(self, address=settings.listen[0], port=settings.listen[1])
+        dcgm = DcgmPage(settings.hostname_label) if settings.dcgm_names else None
+        self.exporter = Exporter(self, address=settings.listen[0], port=settings.listen[1], dcgm=dcgm)
         self._sources = sources
         self._stop = threading.Event()
         self._lock = threading.Lock()

@@ -1,5 +1,6 @@
 """The agent's own /metrics: what it measured (telemetry.catalog) and how it is doing.
 
+On request the GPUs also stand there by dcgm-exporter's names (`collector.dcgm`).
 Rendering reads the latest readings and counters and waits for nobody: a wedged source costs its
 own series, never the page. A reading that is not fresh is left out; the health series stay.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Protocol
@@ -18,6 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
+from collector.dcgm import DcgmPage
 from collector.health import AGENT, Vital
 from telemetry import catalog
 from telemetry.catalog import PREFIX, MetricKind
@@ -106,10 +108,12 @@ def _activity_sources(rows: Sequence[Record]) -> Family:
 class Exporter:
     """A small HTTP server of its own threads; at most eight scrapes at once."""
 
-    def __init__(self, view: View, *, address: str, port: int) -> None:
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(Exposition(view))
-        self._server = _Server((address, port), registry)
+    def __init__(self, view: View, *, address: str, port: int, dcgm: DcgmPage | None = None) -> None:
+        self._view = view
+        self._dcgm = dcgm
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(Exposition(view))
+        self._server = _Server((address, port), self.page)
         self._thread = threading.Thread(target=self._server.serve_forever, name="export", daemon=True)
 
     @property
@@ -117,6 +121,11 @@ class Exporter:
         """Return the address of the page, with the port that was free."""
         address, port = self._server.server_address[:2]
         return f"http://{address!s}:{port}/metrics"
+
+    def page(self) -> bytes:
+        """Return the page as it is now, in Prometheus' text format."""
+        own = generate_latest(self._registry)
+        return own if self._dcgm is None else own + self._dcgm.render(self._view.fresh_records())
 
     def start(self) -> None:
         """Begin to answer."""
@@ -132,8 +141,8 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, address: tuple[str, int], registry: CollectorRegistry) -> None:
-        self.registry = registry
+    def __init__(self, address: tuple[str, int], page: Callable[[], bytes]) -> None:
+        self.page = page
         self.scrapes = threading.BoundedSemaphore(_MAX_SCRAPES)
         super().__init__(address, _Handler)
 
@@ -161,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer /metrics and /health."""
         path = self.path.partition("?")[0]
         if path == "/metrics":
-            self._answer(HTTPStatus.OK, generate_latest(self.server.registry), CONTENT_TYPE_PLAIN_0_0_4)
+            self._answer(HTTPStatus.OK, self.server.page(), CONTENT_TYPE_PLAIN_0_0_4)
         elif path == "/health":
             self._answer(HTTPStatus.OK, b"ok\n", "text/plain")
         else:

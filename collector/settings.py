@@ -8,13 +8,14 @@ Every mistake is told at once, with its key, its value and what is allowed.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from socket import gethostname
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from collector.dcgm_names import HOSTNAME_LABELS
 from telemetry.identity import MAX_NAME_LENGTH, Origin, Replica
 
 PREFIX: Final = "INFEROMETER_AGENT_"
@@ -72,6 +73,10 @@ class Settings:
     data_dir: Path = Path("inferometer-agent")
     listen: tuple[str, int] = DEFAULT_LISTEN
     """Where /metrics is served; port 0 = any free one."""
+    dcgm_names: bool = False
+    """Serve the readings by dcgm-exporter's names as well."""
+    hostname_label: str = HOSTNAME_LABELS[0]
+    """What dcgm-exporter's label of the host is called."""
     socket: Path | None = None
     """Where proxies hand in request records; None = `records.sock` in `data_dir`."""
     gpus: bool = True
@@ -215,11 +220,13 @@ def _listen(value: object) -> tuple[str, int]:
     return address.strip("[]"), int(port)
 
 
-def _origin(value: object) -> Origin:
-    try:
-        return Origin(_text(value))
-    except ValueError:
-        raise ValueError(f"must be one of {', '.join(Origin)}") from None
+def _one_of(words: Sequence[str]) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if value not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return str(value)
+
+    return check
 
 
 def _number(low: float, high: float) -> Callable[[object], float]:
@@ -303,6 +310,8 @@ _CHECKS: Final[Mapping[str, Callable[[object], object]]] = {
     "region": _text,
     "data_dir": _path,
     "listen": _listen,
+    "dcgm_names": _flag,
+    "hostname_label": _one_of(HOSTNAME_LABELS),
     "socket": _path,
     "gpus": _flag,
     "expected_gpus": _whole(0, 1_024),
@@ -315,6 +324,6 @@ _CHECKS: Final[Mapping[str, Callable[[object], object]]] = {
     "buffer_bytes": _whole(MIB, 1_024 * MIB),
     "spool_bytes": _whole(16 * MIB, 1_048_576 * MIB),
     "backlog_per_second": _number(0.1, 1_000),
-    "origin": _origin,
+    "origin": lambda value: Origin(_one_of(tuple(Origin))(value)),
 }
 assert set(_CHECKS) == {one.name for one in fields(Settings)}

@@ -7,6 +7,7 @@ import inspect
 import sys
 from pathlib import Path
 
+from collector.dcgm_names import HOSTNAME_LABELS, NOT_SERVED, SERIES
 from collector.engines import Engine, Fold, Signal, engines
 from telemetry.catalog import ENGINE_LABELS, GPU_LABELS, METRICS, PREFIX, Metric
 from telemetry.columns import TABLES, TableSpec
@@ -117,7 +118,37 @@ def engines_page() -> str:
     return intro + "".join(_engine(engine) for engine in engines())
 
 
-PAGES = {"metrics.md": metrics_page, "facts.md": schema_page, "engines.md": engines_page}
+def dcgm_page() -> str:
+    """Return the page of the series that stand in for dcgm-exporter's."""
+    labels = " or ".join(f"`{label}`" for label in HOSTNAME_LABELS)
+    rows = "".join(
+        f"| `{series.name}` | {series.kind} | {series.help} | `{series.column}`{', a second' if series.rate else ''} |\n"
+        for series in SERIES
+    )
+    missing = "".join(f"| `{name}` | {why} |\n" for name, why in NOT_SERVED.items())
+    return (
+        f"{HEAD}# In place of dcgm-exporter\n\n`inferometer agent --dcgm-names` serves each GPU on its `/metrics` also by "
+        "dcgm-exporter's names, types, units and labels, without DCGM and without root, so that dashboards and alert rules "
+        "go on as they are. Point the scrape job that read port 9400 at the agent (`--listen 0.0.0.0:9400` takes its place).\n\n"
+        "```sh\ninferometer agent --dcgm-names --listen 0.0.0.0:9400 --hostname-label Hostname\n```\n\n"
+        "Labels, in dcgm-exporter's order: `gpu`, `UUID`, `pci_bus_id`, `device`, `modelName`, `GPU_I_PROFILE` (MIG only), "
+        f"{labels} (`--hostname-label`; dcgm-exporter changed it in May 2026), `DCGM_FI_DRIVER_VERSION`. A value that was not measured is absent, never "
+        "zero. Grafana's dashboard 12239, in both of its generations, shows data in every panel; a test asks all of its "
+        "queries of a real Prometheus.\n\n"
+        "Two things differ from DCGM. `DCGM_FI_PROF_GR_ENGINE_ACTIVE` is the driver's kernel-busy ratio, the same "
+        "thought measured at the driver's own pace. The `DCGM_FI_PROF_*` ratios come from NVML's GPM, which Hopper and newer "
+        "have; on older GPUs they are absent.\n\n"
+        f"| series | kind | dcgm-exporter's help | read from |\n|---|---|---|---|\n{rows}\n"
+        f"## Not served\n\nIn dcgm-exporter's default list, and not here.\n\n| series | why not |\n|---|---|\n{missing}"
+    )
+
+
+PAGES = {
+    "metrics.md": metrics_page,
+    "facts.md": schema_page,
+    "engines.md": engines_page,
+    "dcgm.md": dcgm_page,
+}
 
 
 def main() -> None:

@@ -37,6 +37,15 @@ def agent(
     listen: Annotated[
         str | None, typer.Option(help="host:port of its own /metrics.", show_default="127.0.0.1:9477")
     ] = None,
+    dcgm_names: Annotated[
+        bool, typer.Option("--dcgm-names", help="Serve the GPUs by dcgm-exporter's names as well.")
+    ] = False,
+    hostname_label: Annotated[
+        str | None,
+        typer.Option(
+            help="dcgm-exporter's label of the host: Hostname or hostname.", show_default="Hostname"
+        ),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="Settings file (TOML): engines with pool and GPUs, and the rest.")
     ] = None,
@@ -58,6 +67,8 @@ def agent(
         "engines": [{"url": url} for url in engine] if engine else None,
         "data_dir": data_dir,
         "listen": listen,
+        "dcgm_names": dcgm_names or None,
+        "hostname_label": hostname_label,
     }
     with telling(SettingsError):
         settings = load(config, os.environ, overrides)
