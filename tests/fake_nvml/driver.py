@@ -22,6 +22,7 @@ SOURCES = sorted([*HERE.glob("*.c"), *HERE.glob("*.h"), *HERE.glob("*.def")])
 FUNCTIONS = re.findall(r"^FN\((\w+)\)", (HERE / "functions.def").read_text(), re.MULTILINE)
 DOUBLE, UNSIGNED, LONG = 0, 1, 3
 NOT_SUPPORTED, DRIVER_NOT_LOADED = 3, 9
+XID_ERROR, EVENT_TYPES = 0x8, 0xFFFF
 GIB = 1 << 30
 FIELDS = {  # id -> (scope, kind, value): what an H100 of a recent driver answers
     3: (0, LONG, 0), 4: (0, LONG, 0), 74: (0, LONG, 2_000_000_000), 75: (0, LONG, 0), 82: (0, UNSIGNED, 52),
@@ -53,6 +54,12 @@ class Metric(ctypes.Structure):
     _fields_ = [("id", ctypes.c_uint32), ("result", ctypes.c_int32), ("value", ctypes.c_double)]
 
 
+class HappenedEvent(ctypes.Structure):
+    _fields_ = [
+        ("gpu", ctypes.c_uint32), ("unused", ctypes.c_uint32), ("type", ctypes.c_uint64), ("data", ctypes.c_uint64),
+    ]  # fmt: skip
+
+
 class Gpu(ctypes.Structure):
     _fields_ = [
         ("name", ctypes.c_char * 96), ("uuid", ctypes.c_char * 96), ("bus_id", ctypes.c_char * 32),
@@ -67,6 +74,8 @@ class Gpu(ctypes.Structure):
         ("event_reasons", ctypes.c_uint64),
         ("pcie_width", ctypes.c_uint32), ("pcie_width_max", ctypes.c_uint32),
         ("fields", Field * 64), ("metrics", Metric * 32), ("knobs", Knob * len(FUNCTIONS)),
+        ("event_types", ctypes.c_uint64), ("registered", ctypes.c_uint64),
+        ("process_count", ctypes.c_uint32), ("processes", ctypes.c_uint32 * 16), ("unused", ctypes.c_uint32),
     ]  # fmt: skip
 
 
@@ -75,6 +84,7 @@ class State(ctypes.Structure):
         ("size", ctypes.c_uint32), ("gpu_count", ctypes.c_uint32), ("epoch", ctypes.c_uint32),
         ("unused", ctypes.c_uint32), ("samples", ctypes.c_int64), ("driver_version", ctypes.c_char * 80),
         ("system", Knob * len(FUNCTIONS)), ("gpus", Gpu * 16),
+        ("events_made", ctypes.c_uint64), ("events_told", ctypes.c_uint64), ("events", HappenedEvent * 1024),
     ]  # fmt: skip
 
 
@@ -159,6 +169,17 @@ class Driver:
         """The GPU is back: the next init will find it."""
         self.state.gpus[gpu].lost = 0
 
+    def happen(self, gpu: int, xid: int, *, kind: int = XID_ERROR) -> None:
+        """Something happens to a GPU: told once, to who asked for it before."""
+        event = self.state.events[self.state.events_made % len(self.state.events)]
+        event.gpu, event.type, event.data = gpu, kind, xid
+        self.state.events_made += 1
+
+    def run(self, gpu: int, *pids: int) -> None:
+        """These processes compute on the GPU now, and no others."""
+        self.state.gpus[gpu].process_count = len(pids)
+        self.state.gpus[gpu].processes[: len(pids)] = pids
+
     def field(self, gpu: int, number: int) -> Field:
         """The slot of a field value, a free one when the id is new."""
         slots = self.state.gpus[gpu].fields
@@ -187,7 +208,7 @@ def _equip(gpu: Gpu, index: int) -> None:
     gpu.name = b"NVIDIA H100 80GB HBM3"
     gpu.uuid = f"GPU-fa4e0000-0000-4000-8000-{index:012d}".encode()
     gpu.bus_id = f"00000000:{index + 1:02X}:00.0".encode()
-    gpu.gpm_supported = 1
+    gpu.gpm_supported, gpu.event_types = 1, EVENT_TYPES
     gpu.busy_percent, gpu.memory_busy_percent = 40, 20
     gpu.memory_total, gpu.memory_reserved = 80 * GIB, GIB
     gpu.memory_used, gpu.memory_free = 60 * GIB, 19 * GIB

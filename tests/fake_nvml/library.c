@@ -49,6 +49,10 @@ int fake_enter_system(enum function function) {
 /* A handle carries the init it was made by, so that one kept across a shutdown is noticed. */
 static void *handle_of(uint32_t index) { return (void *)(uintptr_t)(((uint64_t)epoch << 8) | (index + 1)); }
 
+void *fake_handle(uint32_t gpu) { return handle_of(gpu); }
+
+uint32_t fake_epoch(void) { return epoch; }
+
 int fake_enter(void *handle, enum function function, struct gpu **gpu) {
     if (!fake || !in_use)
         return UNINITIALIZED;

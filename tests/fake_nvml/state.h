@@ -11,6 +11,8 @@
 #define MAX_FIELDS 64
 #define MAX_METRICS 32
 #define NAME_LENGTH 96
+#define MAX_EVENTS 1024
+#define MAX_PROCESSES 16
 
 enum function {
 #define FN(name) F_##name,
@@ -48,6 +50,14 @@ struct metric {
     double value;
 };
 
+/* Something that happened to a GPU: what nvmlEventSetWait tells. */
+struct event {
+    uint32_t gpu;
+    uint32_t unused;
+    uint64_t type; /* nvmlEventType* */
+    uint64_t data; /* the Xid */
+};
+
 struct gpu {
     char name[NAME_LENGTH];
     char uuid[NAME_LENGTH];
@@ -67,6 +77,10 @@ struct gpu {
     struct field fields[MAX_FIELDS];
     struct metric metrics[MAX_METRICS];
     struct knob knobs[FUNCTIONS];
+    uint64_t event_types, registered; /* what it can tell; what was asked for */
+    uint32_t process_count;
+    uint32_t processes[MAX_PROCESSES]; /* pids */
+    uint32_t unused;
 };
 
 struct state {
@@ -78,12 +92,14 @@ struct state {
     char driver_version[80];
     struct knob system[FUNCTIONS];
     struct gpu gpus[MAX_GPUS];
+    uint64_t events_made, events_told; /* counters: a ring */
+    struct event events[MAX_EVENTS];
 };
 
 /* The return codes used here. */
 enum {
     OK = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6,
-    INSUFFICIENT_SIZE = 7, DRIVER_NOT_LOADED = 9, GPU_IS_LOST = 15, VERSION_MISMATCH = 25
+    INSUFFICIENT_SIZE = 7, DRIVER_NOT_LOADED = 9, TIMEOUT = 10, GPU_IS_LOST = 15, VERSION_MISMATCH = 25
 };
 
 extern struct state *fake;
@@ -91,6 +107,8 @@ extern struct state *fake;
 /* Count, wait and judge one call; not OK = answer it. */
 int fake_enter_system(enum function function);
 int fake_enter(void *handle, enum function function, struct gpu **gpu);
+void *fake_handle(uint32_t gpu); /* as this init gives it out */
+uint32_t fake_epoch(void);       /* which init this is */
 int fake_copy_text(char *to, unsigned length, const char *text);
 
 #define ENTER_SYSTEM(name) do { int r = fake_enter_system(F_##name); if (r) return r; } while (0)
