@@ -83,8 +83,7 @@ def missed(requests: Frame, objectives: Sequence[Objective]) -> Mask:
     broke = np.zeros(requests.rows, dtype=np.bool_)
     for objective in objectives:
         if objective.indicator.kind in LIMIT_KINDS:
-            verdicts = objective.indicator.judge(requests)
-            broke |= verdicts.counted & ~verdicts.good & selected(requests, objective)
+            broke |= objective.indicator.judge(requests).broken & selected(requests, objective)
     return broke
 
 

@@ -1,4 +1,4 @@
-"""Requests folded into integers: good and total for each group and bucket of time.
+"""Facts folded into integers: good and total for each group and bucket of time.
 
 Merging is addition, so order and grouping of the parts never matter. Everything here is
 vectorised over rows.
@@ -29,7 +29,8 @@ UNKNOWN_WORD: Final = "__unknown__"
 class Cells:
     """Counts by group and bucket, in one canonical form: equal counts are equal arrays.
 
-    Row i: of `total[i]` counted requests of group `keys[group[i]]` in bucket `bucket[i]`,
+    Row i: of `total[i]` counted requests (or tokens, samples: the indicator's unit) of group
+    `keys[group[i]]` in bucket `bucket[i]`,
     `good[i]` were good. A bucket is its start divided by the width. Sorted by key and bucket;
     each pair at most once; every key has a row.
     """
@@ -107,11 +108,10 @@ def fold(
     and are left out. The frame must hold each request once: rows of the pool's vantage of
     record, each fact folded once.
     """
-    verdicts = objective.indicator.judge(facts)
-    rows = verdicts.counted & selected(facts, objective)
+    rows = selected(facts, objective)
     if counted_early:
         rows &= ~with_ids(facts, counted_early)
-    return counted(facts, objective, Verdicts(verdicts.good, rows), width_us=width_us)
+    return counted(facts, objective, objective.indicator.judge(facts).among(rows), width_us=width_us)
 
 
 def counted(facts: Frame, objective: Objective, verdicts: Verdicts, *, width_us: int) -> Cells:
@@ -119,10 +119,8 @@ def counted(facts: Frame, objective: Objective, verdicts: Verdicts, *, width_us:
     rows = np.flatnonzero(verdicts.counted)
     time = facts.numbers(TABLE[facts.table].time_column).values[rows]
     keys, group = _groups([facts.texts(column).take(rows) for column in objective.group_by], len(rows))
-    good = verdicts.good[rows].astype(np.int64)
-    return Cells.of(
-        keys, group=group, bucket=time // width_us, good=good, total=np.ones(len(rows), dtype=np.int64)
-    )
+    good, total = verdicts.good[rows], verdicts.total[rows]
+    return Cells.of(keys, group=group, bucket=time // width_us, good=good, total=total)
 
 
 def selected(facts: Frame, objective: Objective) -> Mask:

@@ -3,7 +3,9 @@
 One file in `slo.indicators` holds one indicator: a frozen dataclass whose fields are its
 parameters. A field named `<name>_us` is a duration, written `<name>: 2s` in a file.
 
-The rules that all indicators of requests share:
+An indicator counts in its own unit: requests, or the tokens, gaps and samples that a fact holds.
+
+The rules that all indicators of requests share, unless one says otherwise:
 
 - synthetic requests (our own probes) are never counted;
 - a request refused for the caller's own mistake (HTTP 4xx, except 408 and 429) is not counted;
@@ -19,13 +21,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 
 import numpy as np
 
 from slo.durations import MICROS_PER_DAY
 from slo.errors import ObjectiveError
-from telemetry.frame import Frame, Mask, Numbers
+from telemetry.frame import Frame, Ints, Mask, Numbers
 from telemetry.identity import Vantage
 from telemetry.requests import Status
 
@@ -41,10 +43,35 @@ OUTCOME_COLUMNS: Final = ("synthetic", "status", "http_status")
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """A verdict on each row: `counted` says whether it counts at all, `good` implies `counted`."""
+    """A verdict on each row, in the indicator's unit: 0 <= `good` <= `total`; 0 of 0 = not counted."""
 
-    good: Mask
-    counted: Mask
+    good: Ints
+    total: Ints
+
+    @classmethod
+    def of_rows(cls, good: Mask, counted: Mask) -> Self:
+        """Return verdicts in which each counted row is one; `good` implies `counted`."""
+        return cls(good.astype(np.int64), counted.astype(np.int64))
+
+    @property
+    def counted(self) -> Mask:
+        """The rows that count."""
+        counted: Mask = self.total > 0
+        return counted
+
+    @property
+    def broken(self) -> Mask:
+        """The rows of which anything was bad."""
+        broken: Mask = self.good < self.total
+        return broken
+
+    def among(self, rows: Mask) -> Verdicts:
+        """Return the verdicts on some rows; no other counts."""
+        return Verdicts(self.good * rows, self.total * rows)
+
+    def weighed(self, units: Ints) -> Verdicts:
+        """Return the verdicts with each row worth `units` times as much."""
+        return Verdicts(self.good * units, self.total * units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +94,8 @@ class Indicator(ABC):
     kind: ClassVar[str]
     """Its name in files: `ttft`."""
     table: ClassVar[str] = "requests"
+    unit: ClassVar[str] = "requests"
+    """What it counts, in the plural: the total of a ratio names it."""
     columns: ClassVar[tuple[str, ...]]
     """The columns of `table` that `judge` reads."""
 
@@ -82,7 +111,8 @@ class Indicator(ABC):
         """Return the unended requests that are already certain to be bad.
 
         Only what no later event can mend is true here, so that counting it early and not
-        again at its end gives the same sums as judging it once at its end.
+        again at its end gives the same sums as judging it once at its end. For the same reason
+        nothing is certain where a request counts for more than one: its end says for how many.
         """
         return np.zeros(in_flight.rows, dtype=np.bool_)
 
@@ -103,13 +133,22 @@ class RequestIndicator(Indicator):
 
 def judged(requests: Frame, promise: Promise) -> Verdicts:
     """Return the verdicts that follow from a promise and from how each request ended."""
+    ours, bad = answerable(requests), failed(requests)
+    good = ours & ~bad & promise.kept
+    return Verdicts.of_rows(good, good | (ours & (bad | promise.broken)))
+
+
+def answerable(requests: Frame) -> Mask:
+    """Return the requests the service answers for: a user's, and not the caller's own mistake."""
     http = requests.numbers("http_status")
     mistaken = http.valid & (http.values // 100 == 4) & ~np.isin(http.values, _SERVERS_FAULT)
-    synthetic = requests.numbers("synthetic").values != 0
-    failed = requests.texts("status").equals(Status.ERROR)
-    ours = ~synthetic & ~mistaken
-    good = ours & ~failed & promise.kept
-    return Verdicts(good, good | (ours & (failed | promise.broken)))
+    answerable: Mask = ~mistaken & (requests.numbers("synthetic").values == 0)
+    return answerable
+
+
+def failed(requests: Frame) -> Mask:
+    """Return the requests that ended in a failure."""
+    return requests.texts("status").equals(Status.ERROR)
 
 
 def within(value: Numbers, limit: int) -> Promise:

@@ -51,7 +51,7 @@ def overdue(
     ids = in_flight.texts("request_id").take(rows)
     codes, first_seen = np.unique(ids.codes, return_index=True)
     once = in_flight.take(rows[first_seen])
-    bad = Verdicts(np.zeros(once.rows, dtype=np.bool_), np.ones(once.rows, dtype=np.bool_))
+    bad = Verdicts(np.zeros(once.rows, dtype=np.int64), np.ones(once.rows, dtype=np.int64))
     return Overdue(
         counted(once, objective, bad, width_us=width_us), frozenset(ids.words[code] for code in codes)
     )

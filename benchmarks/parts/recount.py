@@ -38,13 +38,13 @@ def recounted(facts: Facts, objective: Objective) -> Counts:
     verdicts = objective.indicator.judge(requests)
     columns = [requests.texts(name).listed() for name in ("request_id", "model", "tenant")]
     ended = requests.numbers("ended_at_us").values.tolist()
-    for name, model, tenant, at_us, counted, good in zip(
-        *columns, ended, verdicts.counted.tolist(), verdicts.good.tolist(), strict=True
+    for name, model, tenant, at_us, good, total in zip(
+        *columns, ended, verdicts.good.tolist(), verdicts.total.tolist(), strict=True
     ):
-        if counted and name not in early:
+        if total and name not in early:
             cell = counts[(model, tenant), at_us // MICROS_PER_MINUTE]
             cell[0] += good
-            cell[1] += 1
+            cell[1] += total
     return {at: (good, total) for at, (good, total) in counts.items()}
 
 
