@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from service.counts import CellRows, LoadedCells, ObjectiveCounts, backfill
+from service.counts import CellRows, LoadedCells, ObjectiveCounts, StoredRows, backfill
 from service.sightings import Notes, Sightings
 from service.store.facts import Facts
 from slo.objective import Objective
 from slo.ring import AHEAD_US
-from telemetry.frame import Frame
 from telemetry.units import MICROS_PER_MINUTE
 
 NOTE: Final = "counted_upto"
@@ -50,9 +49,7 @@ class Counting:
         known = self._known()
         return [one for one in counts if one.objective.version not in known]
 
-    def backfill(
-        self, new: Sequence[ObjectiveCounts], requests: Callable[[int, int], Frame], *, upto: int, span: Span
-    ) -> None:
+    def backfill(self, new: Sequence[ObjectiveCounts], rows: StoredRows, *, upto: int, span: Span) -> None:
         """Count stored rows, which are all there is up to journal entry `upto`, into new objectives.
 
         The fold counts for them what comes after that entry, and nothing before it.
@@ -60,7 +57,7 @@ class Counting:
         for counting in new:
             objective = counting.objective
             from_us = max(span.now_us - objective.period_us, span.first_us)
-            cells = backfill(objective, requests, from_us, span.now_us + AHEAD_US)
+            cells = backfill(objective, rows, from_us, span.now_us + AHEAD_US)
             if len(cells.bucket):
                 self.cells.write(objective.version, MICROS_PER_MINUTE, cells, upto)
             counting.load(LoadedCells(cells, np.full(len(cells.bucket), upto)), {}, upto)
@@ -81,13 +78,13 @@ class Counting:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The time that stored requests cover: the first one's end, and now. UTC microseconds."""
+    """The time that stored facts cover: from the first one's to now. UTC microseconds."""
 
     first_us: int
     now_us: int
 
     @classmethod
-    def of(cls, facts: Facts, now_us: int) -> Span:
-        """Return the span of what is stored; empty when nothing is. One query."""
-        found = facts.span("requests")
-        return cls(now_us if found is None else found[0], now_us)
+    def of(cls, facts: Facts, now_us: int, tables: Collection[str] = ("requests",)) -> Span:
+        """Return the span of what is stored in some tables; empty when nothing is. One query each."""
+        found = [span for span in map(facts.span, tables) if span is not None]
+        return cls(min((first for first, _ in found), default=now_us), now_us)

@@ -25,6 +25,8 @@ from slo.ring import Ring
 from telemetry.frame import Frame, Ints
 from telemetry.units import MICROS_PER_HOUR
 
+StoredRows = Callable[[Objective, int, int], Frame]
+"""Returns the stored rows that an objective counts, with event time in [from, to)."""
 EARLY_MOST: Final = 20_000
 """Most requests remembered as counted while in flight, per objective; the oldest go first."""
 
@@ -92,18 +94,18 @@ class ObjectiveCounts:
         self._add(late.cells, entry)
         return len(late.ids)
 
-    def fold_ended(self, requests: Frame, last: int) -> None:
-        """Count ended requests of journal entries up to `last`.
+    def fold_ended(self, facts: Frame, last: int) -> None:
+        """Count ended requests, or other facts of the objective's table, of entries up to `last`.
 
         Entries that stored cells may already hold (`must_be_single`) come one at a time.
         """
         if last <= self._whole_upto:
             return
         if self.early:
-            ids = requests.texts("request_id")
-            ended = np.unique(ids.codes[with_ids(requests, self.early.keys())])
+            ids = facts.texts("request_id")
+            ended = np.unique(ids.codes[with_ids(facts, self.early.keys())])
             self._ended.update(ids.words[code] for code in ended)
-        self._add(fold(requests, self.objective, counted_early=self.early.keys()), last)
+        self._add(fold(facts, self.objective, counted_early=self.early.keys()), last)
 
     def forget_ended(self) -> None:
         """Remember early requests whose end was counted no longer; called behind a durable cursor."""
@@ -162,13 +164,15 @@ def latest(parts: Sequence[Cells]) -> Cells:
     return Cells.of(keys, group=group[rows], bucket=bucket[rows], good=good[rows], total=total[rows])
 
 
-def backfill(objective: Objective, rows: Callable[[int, int], Frame], from_us: int, to_us: int) -> Cells:
-    """Return the counts of stored request rows of [from_us, to_us) for an objective that is new.
+def backfill(objective: Objective, rows: StoredRows, from_us: int, to_us: int) -> Cells:
+    """Return the counts of stored rows of [from_us, to_us) for an objective that is new.
 
     Asks for an hour at a time, so that memory is bounded by the busiest hour.
     """
     starts = range(from_us, to_us, MICROS_PER_HOUR)
-    return merge([fold(rows(start, min(start + MICROS_PER_HOUR, to_us)), objective) for start in starts])
+    return merge(
+        [fold(rows(objective, start, min(start + MICROS_PER_HOUR, to_us)), objective) for start in starts]
+    )
 
 
 def key_text(key: Key) -> str:

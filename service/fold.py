@@ -8,7 +8,7 @@ until the fold has reached the head seen at start.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,14 +33,22 @@ READER: Final = "fold"
 FLUSH_US: Final = 5 * MICROS_PER_SECOND
 MAX_BATCHES: Final = 200
 MAX_BYTES: Final = 16 * 1024 * 1024
+_TIMED_SOMEWHERE: Final = frozenset({"requests", "in_flight"})
+"""Tables in which one request may stand twice, as two vantages timed it."""
 LATE_US: Final = MICROS_PER_MINUTE
 """In-flight sightings older than this at receipt are history: their requests have ended since."""
 
 
-def columns_of(objectives: Iterable[Objective]) -> tuple[str, ...]:
-    """Return the columns of requests that counting for these objectives reads."""
-    judged = {name for each in objectives if each.indicator.table == "requests" for name in each.columns}
-    return tuple(judged | {"request_id", "vantage", "pool", "ended_at_us"})
+Columns = Mapping[str, Collection[str]]
+"""The columns that counting reads, by table."""
+
+
+def columns_of(objectives: Iterable[Objective]) -> Columns:
+    """Return the columns that counting for these objectives reads; requests are always among them."""
+    columns = {"requests": {"request_id", "vantage", "pool", "ended_at_us"}}
+    for each in objectives:
+        columns.setdefault(each.indicator.table, set()).update(each.columns)
+    return columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,13 +220,11 @@ class Fold:
             after = entries[-1].entry_id if entries else upto
         return not change.new or self._journal.cursor(STORE) <= change.upto
 
-    def _count_late(self, entry: Entry, into: Sequence[ObjectiveCounts], columns: Sequence[str]) -> None:
+    def _count_late(self, entry: Entry, into: Sequence[ObjectiveCounts], columns: Columns) -> None:
         with suppress(WireError):  # it was set aside when it was counted first
-            rows = self._recent.decoded(entry).tables.get("requests")
-            if rows is not None:
-                ended = self.of_record(frame("requests", rows, set(columns)).select(columns))
-                for counts in into:
-                    counts.fold_ended(ended, entry.entry_id)
+            tables = self._recent.decoded(entry).tables
+            frames = {name: frame(name, tables[name], columns[name]) for name in columns.keys() & tables}
+            self._fold_facts(into, [frames], columns, entry.entry_id)
 
     def _write_touched(self, counts: ObjectiveCounts, upto: int) -> None:
         with self.lock:
@@ -233,9 +239,9 @@ class Fold:
             raise
 
     def _read_columns(self) -> None:
-        """Learn which columns of requests counting reads."""
-        self.columns = columns_of(counts.objective for counts in self._counts)
-        self._wanted = {"requests": {*self.columns, *KEPT["requests"]}}
+        """Learn which columns counting reads."""
+        self._columns = columns_of(counts.objective for counts in self._counts)
+        self._wanted = {"requests": {*self._columns["requests"], *KEPT["requests"]}}
 
     def _decoded(self, entry: Entry) -> _Batch | None:
         try:
@@ -261,17 +267,28 @@ class Fold:
         return groups
 
     def _count(self, group: Sequence[_Batch]) -> None:
-        last = group[-1].entry.entry_id
-        ended = [
-            batch.frames["requests"].select(self.columns) for batch in group if "requests" in batch.frames
-        ]
-        requests = self.of_record(concat(ended) if ended else Frame.empty("requests"))
         now_us = self._clock()
         for counts in self._counts:
             counts.ring.advance(now_us)
             for batch in group:
                 self._count_in_flight(counts, batch)
-            counts.fold_ended(requests, last)
+        frames = [batch.frames for batch in group]
+        self._fold_facts(self._counts, frames, self._columns, group[-1].entry.entry_id)
+
+    def _fold_facts(
+        self,
+        into: Iterable[ObjectiveCounts],
+        batches: Sequence[Mapping[str, Frame]],
+        columns: Columns,
+        last: int,
+    ) -> None:
+        """Count the facts of batches up to entry `last`, each by the objectives of its table."""
+        facts = {}
+        for table, names in columns.items():
+            told = [frames[table].select(names) for frames in batches if table in frames]
+            facts[table] = self.of_record(concat(told) if told else Frame.empty(table))
+        for counts in into:
+            counts.fold_ended(facts[counts.objective.indicator.table], last)
 
     def _count_in_flight(self, counts: ObjectiveCounts, batch: _Batch) -> None:
         running = batch.frames.get("in_flight")
@@ -282,7 +299,12 @@ class Fold:
         self._tally.add("early_bad", amount=early)
 
     def of_record(self, rows: Frame) -> Frame:
-        """Keep the rows of each pool's vantage of record; others are stored, never counted."""
+        """Keep the requests of each pool's vantage of record; others are stored, never counted.
+
+        Rows of other tables are kept as they are.
+        """
+        if rows.table not in _TIMED_SOMEWHERE:
+            return rows
         vantage = rows.texts("vantage")
         kept: Mask = vantage.equals(Vantage.EDGE)
         for pool, of_record in self._vantages.items():

@@ -30,7 +30,7 @@ from service.counting import Counting, Span
 from service.evaluator import Evaluator, Parts
 from service.finding_rows import FindingStore
 from service.fold import READER as FOLD
-from service.fold import Fold
+from service.fold import Fold, columns_of
 from service.ingest.recent import Recent
 from service.jobs import Job, Jobs
 from service.live import LiveWindow
@@ -54,6 +54,7 @@ from service.threads import FORESEEN, Worker
 from service.vitals import Vitals
 from service.writer import READER as STORE
 from service.writer import Writer
+from slo.objective import Objective
 from telemetry.events import EventKind
 from telemetry.frame import Frame
 from telemetry.units import MICROS_PER_SECOND
@@ -239,13 +240,14 @@ class Service:
         new = self.counting.new(self.fold.counts)
         if new:
             self.writer.drain()
-            span = Span.of(self.facts, now_us())
-            self.counting.backfill(new, self._stored_requests, upto=self.journal.cursor(STORE), span=span)
+            span = Span.of(self.facts, now_us(), {one.objective.indicator.table for one in new})
+            self.counting.backfill(new, self._stored_rows, upto=self.journal.cursor(STORE), span=span)
         self.counting.note(self.fold.counts, self.journal.cursor(STORE))
 
-    def _stored_requests(self, from_us: int, to_us: int) -> Frame:
-        rows = self.facts.frame("requests", from_us=from_us, to_us=to_us, columns=self.fold.columns)
-        return self.fold.of_record(rows)
+    def _stored_rows(self, objective: Objective, from_us: int, to_us: int) -> Frame:
+        table = objective.indicator.table
+        columns = columns_of([objective])[table]
+        return self.fold.of_record(self.facts.frame(table, from_us=from_us, to_us=to_us, columns=columns))
 
     def _new_billing(self) -> Billing:
         rules = Rules(

@@ -66,7 +66,9 @@ class House:
             self.writer.drain()
             counting.backfill(
                 new,
-                lambda start, end: fold.of_record(self.facts.frame("requests", from_us=start, to_us=end)),
+                lambda one, start, end: fold.of_record(
+                    self.facts.frame(one.indicator.table, from_us=start, to_us=end)
+                ),
                 upto=self.journal.cursor(STORE),
                 span=Span.of(self.facts, NOW_US),
             )
