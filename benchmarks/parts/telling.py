@@ -6,9 +6,13 @@ import json
 import os
 import platform
 from collections.abc import Mapping
+from pathlib import Path
 
 
-def tell(figures: Mapping[str, object]) -> None:
-    """Print the figures and where they were measured."""
+def tell(figures: Mapping[str, object], out: Path | None = None) -> None:
+    """Print the figures and where they were measured, and keep them in a file."""
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    print(json.dumps({**figures, "machine": machine}))
+    told = {**figures, "machine": machine}
+    print(json.dumps(told))
+    if out is not None:
+        out.write_text(json.dumps(told, indent=4) + "\n")
