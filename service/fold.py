@@ -21,7 +21,6 @@ from service.ingest.recent import Recent
 from service.live import KEPT, LiveWindow
 from service.own_metrics import Tally
 from service.sightings import Sightings
-from service.writer import READER as STORE
 from slo.cells import Key
 from slo.objective import Objective
 from telemetry.frame import Frame, Mask, concat
@@ -62,8 +61,8 @@ class Change:
     upto: int
     settled: Callable[[], None]
     """Called once the counts of the new ones are as durable as the fold's cursor."""
-    taken: Future[bool] = field(default_factory=Future)
-    """Whether it came into force; false = the store has gone on past `upto`, count on and ask again."""
+    taken: Future[None] = field(default_factory=Future)
+    """Done when it is in force; an error = it is not, count again what the new ones missed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,8 @@ class Fold:
         self._read_columns()
         self._change: Change | None = None
         self._unsettled: list[Callable[[], None]] = []
-        self._position = self._counted_upto = journal.cursor(READER)
+        self._cursor_lock, self._held = threading.Lock(), False
+        self._position = self._counted_upto = self._durable = journal.cursor(READER)
         self._live_upto = -1
         self._head_at_start = journal.head()
         self._flushed_us = clock()
@@ -123,8 +123,24 @@ class Fold:
             return [(counts.objective, counts.grown.read()) for counts in self._counts]
 
     def ask(self, change: Change) -> None:
-        """Let the next step count by other objectives; `change.taken` tells. One at a time, any thread."""
+        """Let the next step count by other objectives; `change.taken` tells. One at a time, any thread.
+
+        Nothing above `change.upto` may have left the journal: `hold` it first.
+        """
         self._change = change
+
+    def hold(self) -> int:
+        """Leave in the journal what is above the returned entry, until `release`. Any thread.
+
+        Counting goes on; only the durable cursor stands, which a restart may find at any time.
+        """
+        with self._cursor_lock:
+            self._held = True
+            return self._durable
+
+    def release(self) -> None:
+        """Let the cursor move again."""
+        self._held = False
 
     def resume(self, live_upto: int) -> None:
         """Go on beside a live window that holds the batches up to an entry; before the first step.
@@ -170,12 +186,13 @@ class Fold:
         self._sightings.keep(early, upto)
         for counts in self._counts:
             self._write_touched(counts, upto)
-        self._journal.advance(READER, upto)
+        self._flushed_us = self._clock()
+        if not self._advanced(upto):
+            return
         self._sightings.settle()
         with self.lock:
             for counts in self._counts:
                 counts.forget_ended()
-        self._flushed_us = self._clock()
         while self._unsettled:
             self._unsettled[0]()
             self._unsettled.pop(0)
@@ -187,28 +204,35 @@ class Fold:
         cursor must not pass an entry that a settled objective does not hold.
         """
         self.flush()
-        self._change, whole = None, False
+        self._change = None
         try:
-            whole = self._caught_up(change)
-        finally:
-            if not whole:
-                change.taken.set_result(False)
-        if whole:
-            held = {counts.objective.version: counts for counts in (*self._counts, *change.new)}
-            with self.lock:
-                for objective in change.objectives:
-                    held[objective.version].objective = objective
-                self._counts = tuple(held[objective.version] for objective in change.objectives)
-                self._read_columns()
-            self._unsettled.append(change.settled)
-            change.taken.set_result(True)
-            self.flush()
+            self._catch_up(change)
+        except Exception as error:
+            change.taken.set_exception(error)
+            raise
+        held = {counts.objective.version: counts for counts in (*self._counts, *change.new)}
+        with self.lock:
+            for objective in change.objectives:
+                held[objective.version].objective = objective
+            self._counts = tuple(held[objective.version] for objective in change.objectives)
+            self._read_columns()
+        self._unsettled.append(change.settled)
+        change.taken.set_result(None)
+        self.release()
+        self.flush()
 
-    def _caught_up(self, change: Change) -> bool:
-        """Count into new counts the entries that are not stored yet; false = some of them are gone.
+    def _advanced(self, upto: int) -> bool:
+        """Move the durable cursor, unless it is held; return whether it moved."""
+        with self._cursor_lock:
+            if not self._held:
+                self._journal.advance(READER, upto)
+                self._durable = upto
+            return not self._held
 
-        An entry is in the journal as long as it is not stored. What these entries tell of requests
-        under way is left out: what is late will be told of again.
+    def _catch_up(self, change: Change) -> None:
+        """Count into new counts the entries from `change.upto` on that were counted without them.
+
+        What these entries tell of requests under way is left out: what is late will be told of again.
         """
         columns = columns_of(counts.objective for counts in change.new)
         after, upto = change.upto, max(self._position, self._counted_upto)
@@ -218,7 +242,6 @@ class Fold:
                 if entry.entry_id <= upto:
                     self._count_late(entry, change.new, columns)
             after = entries[-1].entry_id if entries else upto
-        return not change.new or self._journal.cursor(STORE) <= change.upto
 
     def _count_late(self, entry: Entry, into: Sequence[ObjectiveCounts], columns: Columns) -> None:
         with suppress(WireError):  # it was set aside when it was counted first
