@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, delete, select, update
 
-from service.store.database import Database
-from service.store.schema import objectives
+from service.store.database import Database, upsert
+from service.store.schema import objective_documents, objectives
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,3 +69,37 @@ class Objectives:
             rows = connection.execute(ordered).mappings().all()
         fields = StoredObjective.__dataclass_fields__
         return [StoredObjective(**{name: row[name] for name in fields}) for row in rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectiveDocument:
+    """An objective as somebody gave it to the API: its document, by whom and when."""
+
+    name: str
+    document: str
+    given_by: str
+    given_at_us: int
+
+
+class ObjectiveDocuments:
+    """The objectives that the API was given. Thread-safe; each call is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, given: ObjectiveDocument) -> None:
+        """Keep a document, in place of an earlier one of its name."""
+        with self._database.writing() as connection:
+            upsert(connection, objective_documents, asdict(given))
+
+    def remove(self, name: str) -> bool:
+        """Forget a document; false = there is none of this name. Versions of the objective stay."""
+        with self._database.writing() as connection:
+            gone = connection.execute(delete(objective_documents).where(objective_documents.c.name == name))
+            return bool(gone.rowcount)
+
+    def listed(self) -> list[ObjectiveDocument]:
+        """Return every document, by name."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(objective_documents).order_by(objective_documents.c.name))
+            return [ObjectiveDocument(**row) for row in rows.mappings()]

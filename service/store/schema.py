@@ -94,6 +94,15 @@ objectives = Table(
 )
 Index("objectives_name", objectives.c.name, objectives.c.valid_from_us)
 
+objective_documents = Table(
+    "objective_documents",
+    metadata,
+    _key("name"),
+    _text("document"),
+    _name("given_by"),
+    _int("given_at_us"),
+)
+
 prices = Table(
     "prices",
     metadata,

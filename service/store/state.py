@@ -10,7 +10,7 @@ from service.store.findings import Findings
 from service.store.fleet import Fleet
 from service.store.notes import Audit, Notes
 from service.store.notifications import Notifications
-from service.store.objectives import Objectives
+from service.store.objectives import ObjectiveDocuments, Objectives
 from service.store.prices import Prices
 from service.store.retention import trim
 from service.store.silences import Receivers, Silences
@@ -25,6 +25,7 @@ class State:
         self.tokens = Tokens(database)
         self.fleet = Fleet(database)
         self.objectives = Objectives(database)
+        self.objective_documents = ObjectiveDocuments(database)
         self.prices = Prices(database)
         self.findings = Findings(database)
         self.alerts = AlertHistory(database)
