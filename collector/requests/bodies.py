@@ -14,12 +14,18 @@ from collector.requests.sse import Event, EventSplitter
 from collector.requests.stamps import AnswerMeter
 
 MAX_WHOLE_BYTES: Final = 4 * 1024 * 1024
+EVENTS: Final = "text/event-stream"
 
 
 class Body(Protocol):
     """An answer on its way through."""
 
     streamed: bool
+
+    @property
+    def held(self) -> bytes:
+        """Bytes taken in that are still to be handed on, or to be found needless."""
+        ...
 
     def take(self, data: bytes, at_us: int) -> bytes:
         """Take in bytes read at `at_us`; return the bytes to hand on now, maybe none."""
@@ -45,9 +51,14 @@ class EventBody:
         self._opened_us = 0
         """When the first byte of the event that is being held was read."""
 
+    @property
+    def held(self) -> bytes:
+        """See `Body.held`."""
+        return self._splitter.held if self._strip else b""
+
     def take(self, data: bytes, at_us: int) -> bytes:
         """See `Body.take`."""
-        if not self._splitter.held_bytes:
+        if not self._splitter.held:
             self._opened_us = at_us
         events = self._splitter.feed(data)
         kept = [event.raw for event in events if not self._is_extra(event, at_us)]
@@ -77,6 +88,7 @@ class WholeBody:
     """An answer in one piece of JSON, read once it has ended."""
 
     streamed = False
+    held = b""
 
     def __init__(self, meter: AnswerMeter) -> None:
         self._meter = meter
@@ -105,6 +117,7 @@ class OpaqueBody:
     """An answer that cannot be read (compressed, or no JSON): its bytes are timed, no more."""
 
     streamed = False
+    held = b""
 
     def __init__(self, meter: AnswerMeter) -> None:
         self._meter = meter
@@ -118,3 +131,13 @@ class OpaqueBody:
         """See `Body.end`."""
         del at_us
         return b""
+
+
+def reader(content_type: str, meter: AnswerMeter, *, plain: bool, strip: bool) -> Body:
+    """Return what reads an answer of this type, `plain` when it is not compressed.
+
+    With `strip` the chunk that only carries usage is taken out of server-sent events.
+    """
+    if plain and content_type == EVENTS:
+        return EventBody(meter, strip=strip)
+    return WholeBody(meter) if plain and content_type.endswith("json") else OpaqueBody(meter)

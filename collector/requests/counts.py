@@ -1,4 +1,4 @@
-"""The proxy's own counters as Prometheus text. No tenant, model or address is in them."""
+"""Own counters of a proxy or middleware as Prometheus text. No tenant, model or address is in them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from telemetry.requests import Status
 
 @dataclass(slots=True)
 class Counts:
-    """What one proxy process has counted since its start."""
+    """What one process has counted since its start."""
 
     ended: Counter[Status] = field(default_factory=Counter)
     passed: int = 0
     """Requests to paths that are passed through without being measured."""
     refused: int = 0
-    """Requests answered 503 because too many were in flight."""
+    """Requests the proxy answered 503 because too many were in flight."""
     uninspected: int = 0
     """Request bodies passed through unread: too long or compressed."""
     unreadable: int = 0
@@ -40,8 +40,8 @@ class Level:
     models_folded: int
 
 
-def exposition(counts: Counts, level: Level) -> str:
-    """Return both in Prometheus' text format."""
+def exposition(who: str, counts: Counts, level: Level) -> str:
+    """Return both in Prometheus' text format; `who` is `proxy` or `middleware`."""
     statuses = {f'status="{status.value}"': counts.ended[status] for status in Status}
     lost = {f'reason="{reason}"': number for reason, number in sorted(level.records_lost.items())}
     families: tuple[tuple[str, str, str, Mapping[str, float]], ...] = (
@@ -52,7 +52,7 @@ def exposition(counts: Counts, level: Level) -> str:
         ("refused_requests_total", "counter", "Requests refused: too many in flight.", {"": counts.refused}),
         ("uninspected_bodies_total", "counter", "Request bodies not read.", {"": counts.uninspected}),
         ("unreadable_answers_total", "counter", "Answers not read.", {"": counts.unreadable}),
-        ("faults_total", "counter", "Errors of the proxy itself.", {"": counts.faults}),
+        ("faults_total", "counter", "Errors of our own.", {"": counts.faults}),
         ("agent_reached", "gauge", "1 when the last record reached the agent.", {"": level.agent_reached}),
         ("records_waiting", "gauge", "Records waiting for the agent.", {"": level.records_waiting}),
         ("records_sent_total", "counter", "Records handed to the agent.", {"": level.records_sent}),
@@ -60,11 +60,11 @@ def exposition(counts: Counts, level: Level) -> str:
         ("tenants_folded_total", "counter", "Times a tenant became __other__.", {"": level.tenants_folded}),
         ("models_folded_total", "counter", "Times a model became __other__.", {"": level.models_folded}),
     )
-    return "\n".join(line for family in families for line in _lines(*family)) + "\n"
+    return "\n".join(line for family in families for line in _lines(who, *family)) + "\n"
 
 
-def _lines(name: str, kind: str, text: str, values: Mapping[str, float]) -> Iterable[str]:
-    full = f"inferometer_proxy_{name}"
+def _lines(who: str, name: str, kind: str, text: str, values: Mapping[str, float]) -> Iterable[str]:
+    full = f"inferometer_{who}_{name}"
     yield f"# HELP {full} {text}"
     yield f"# TYPE {full} {kind}"
     for labels, value in values.items():

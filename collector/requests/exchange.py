@@ -12,13 +12,18 @@ from typing import Final
 from zlib import crc32
 
 from collector.requests.answers import EngineTimes, Usage
-from collector.requests.asked import UNREAD, Asked
+from collector.requests.asked import UNREAD, Asked, read_asked, with_usage
 from collector.requests.callers import Caller
-from collector.requests.settings import ProxySettings
+from collector.requests.settings import TimingSettings
 from collector.requests.stamps import AnswerMeter
+from telemetry.identity import Vantage
 from telemetry.requests import Finish, InFlightRequest, RequestRecord, Status, TokenGaps
 from telemetry.units import micros
 
+MEASURED: Final = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
+"""Ends of the paths whose POSTs are measured."""
+WITH_USAGE: Final = MEASURED[:2]
+"""Those of them that can be asked for a usage chunk."""
 UNKNOWN_MODEL: Final = "__unknown__"
 """The model of a request whose body could not be read."""
 
@@ -52,7 +57,8 @@ class Exchange:
     """The measured path it was sent to; None for any other, which gives no record."""
     started_at_us: int
     started_us: int
-    settings: ProxySettings
+    settings: TimingSettings
+    vantage: Vantage
     admit: Admit
     asked: Asked = UNREAD
     replica: str | None = None
@@ -67,6 +73,14 @@ class Exchange:
     def measured(self) -> bool:
         """Whether it gives a record."""
         return self.route is not None
+
+    def ask(self, body: bytes) -> bytes:
+        """Note what the request's body asks for; return the body to send on, asking for usage besides."""
+        self.asked = asked = read_asked(body)
+        wanted = self.settings.include_usage and self.route in WITH_USAGE
+        asking = with_usage(body, asked) if wanted and asked.stream and not asked.usage else None
+        self.usage_added = asking is not None
+        return asking or body
 
     def ending(self) -> Ending:
         """Return how a request whose answer arrived to its end has ended."""
@@ -102,10 +116,13 @@ class Exchange:
             replica=self.replica,
             route=self.route,
             region=self.settings.region,
+            vantage=self.vantage,
             status=ending.status,
             finish=ending.finish,
             http_status=self.http_status,
             error_class=ending.error_class,
+            retry=self.caller.retry,
+            retry_of=self.caller.retry_of,
             started_at_us=self.started_at_us,
             ended_at_us=self.started_at_us + e2e_us,
             e2e_us=e2e_us,
@@ -189,6 +206,7 @@ class Exchange:
             pool=self.settings.pool,
             replica=self.replica,
             route=self.route,
+            vantage=self.vantage,
             synthetic=self.caller.synthetic,
         )
 

@@ -24,28 +24,23 @@ from aiohttp import (
 from aiohttp.http import HttpProcessingError
 from yarl import URL
 
-from collector.requests.asked import read_asked, with_usage
-from collector.requests.bodies import Body, EventBody, OpaqueBody, WholeBody
+from collector.requests.bodies import Body, OpaqueBody, reader
 from collector.requests.counts import Counts
 from collector.requests.exchange import Exchange
 from collector.requests.messages import (
     Sent,
     answer_headers,
     invite_body,
-    is_events,
     is_plain,
     read_body,
     request_headers,
     sendable,
     target,
 )
+from collector.requests.recorder import now_us
 from collector.requests.settings import ProxySettings
 from collector.requests.upstreams import Upstream, Upstreams
-from telemetry.units import NANOS_PER_MICRO
 
-MEASURED: Final = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
-"""Ends of the paths whose POSTs are measured."""
-_WITH_USAGE: Final = MEASURED[:2]
 _FAILURES: Final = (ClientError, HttpProcessingError, TimeoutError, OSError)
 _UNREACHABLE: Final = (ClientConnectorError, ClientSSLError, ConnectionTimeoutError)
 
@@ -60,11 +55,6 @@ class UpstreamFailedError(Exception):
 
 class ClientGoneError(Exception):
     """The client went away, or left a full buffer unread for too long."""
-
-
-def now_us() -> int:
-    """Return whole microseconds of the monotonic clock."""
-    return time.monotonic_ns() // NANOS_PER_MICRO
 
 
 class Passage:
@@ -114,18 +104,12 @@ class Passage:
         if not isinstance(body, bytes):
             self._counts.uninspected += 1
             return body
-        exchange.asked = asked = read_asked(body)
-        wanted = self._settings.include_usage and exchange.route in _WITH_USAGE
-        if not wanted or asked.usage or not asked.stream:
-            return body
-        asking = with_usage(body, asked)
-        exchange.usage_added = asking is not None
-        return asking or body
+        return exchange.ask(body)
 
     async def _ask(
         self, server: Upstream, request: web.BaseRequest, body: Sent, exchange: Exchange
     ) -> ClientResponse:
-        headers = request_headers(request, exchange.caller.request_id, readable=exchange.measured)
+        headers = request_headers(request, exchange.caller.shared_id, readable=exchange.measured)
         try:
             return await self._client.request(
                 request.method,
@@ -156,7 +140,7 @@ class Passage:
         exchange.streamed = body.streamed
         response.set_status(answer.status, answer.reason)
         resized = exchange.usage_added and body.streamed
-        response.headers.extend(answer_headers(answer, exchange.caller.request_id, resized=resized))
+        response.headers.extend(answer_headers(answer, exchange.caller.shared_id, resized=resized))
         await self._open(request, response)
         while data := await _read(answer):
             if passed := body.take(data, now_us()):
@@ -165,13 +149,10 @@ class Passage:
             await self._write(request, response, rest)
 
     def _reader(self, answer: ClientResponse, exchange: Exchange) -> Body:
-        if is_plain(answer.headers):
-            if is_events(answer):
-                return EventBody(exchange.meter, strip=exchange.usage_added)
-            if answer.content_type.endswith("json"):
-                return WholeBody(exchange.meter)
-        self._counts.unreadable += exchange.measured
-        return OpaqueBody(exchange.meter)
+        plain = is_plain(answer.headers)
+        body = reader(answer.content_type, exchange.meter, plain=plain, strip=exchange.usage_added)
+        self._counts.unreadable += exchange.measured and isinstance(body, OpaqueBody)
+        return body
 
     async def _open(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         if request.transport is None:

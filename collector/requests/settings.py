@@ -1,8 +1,9 @@
-"""Everything the proxy can be told, read once: defaults, then a TOML file, environment, flags.
+"""Everything proxy and middleware can be told, read once: defaults, a TOML file, environment, flags.
 
-An unknown key, a value of the wrong kind and an impossible combination refuse to start, naming
-key, value and what is allowed. The environment's names are `INFEROMETER_PROXY_` and the key in
-capitals, lists separated by commas; `INFEROMETER_PROXY_CONFIG` names the file.
+An unknown key, a value of the wrong kind and an impossible combination are refused, naming key,
+value and what is allowed. The environment's names are `INFEROMETER_PROXY_` (or `_MIDDLEWARE_`) and
+the key in capitals, lists separated by commas; the one that ends in `CONFIG` names the file.
+Standard library and `telemetry` only.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ import dataclasses
 import ipaddress
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from socket import gethostname
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from collector.requests.socket import MAX_PATH_BYTES
 from telemetry.identity import MAX_NAME_LENGTH
 
 PREFIX: Final = "INFEROMETER_PROXY_"
+MIDDLEWARE_PREFIX: Final = "INFEROMETER_MIDDLEWARE_"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -32,23 +34,18 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProxySettings:
-    """What `inferometer proxy` runs on. Seconds and bytes are named so."""
+class TimingSettings:
+    """What everything that times requests is told. Seconds and bytes are named so."""
 
-    upstream: tuple[str, ...]
-    """Base URLs of the inference servers, without `/v1`."""
     socket: Path
-    """The agent's Unix socket; the proxy also runs while nobody listens there."""
-    listen: str = "127.0.0.1:8080"
+    """The agent's Unix socket; requests are served as well while nobody listens there."""
 
     pool: str | None = None
     model: str | None = None
     """Overrides the model the request names; for servers that answer to any name."""
     region: str | None = None
-    replica: tuple[str, ...] = ()
-    """Names of the upstreams, in their order; by default host:port of each."""
     host: str = field(default_factory=gethostname)
-    """What a loopback upstream's replica is called by, as the agent on this host calls it."""
+    """What a replica on this host is called by, as the agent on this host calls it."""
 
     tenants: Mapping[str, str] = field(default_factory=dict)
     """Tenant by the SHA-256 of its API key, in lower-case hexadecimal."""
@@ -59,17 +56,39 @@ class ProxySettings:
     model_cap: int = 200
 
     include_usage: bool = True
-    """Ask upstream for a usage chunk where the client did not, and take it out again."""
+    """Ask the engine for a usage chunk where the client did not, and take it out again."""
     slow_seconds: float = 2.0
     """A request whose first token or any gap took longer has its whole gaps kept."""
     sample_ratio: float = 0.01
     """Share of the other requests whose whole gaps are kept."""
-
-    max_in_flight: int = 4096
     in_flight_most: int = 256
     """Most running requests told of each second, oldest first."""
     inspect_bytes: int = 4 * 1024 * 1024
     """A longer request body is passed through unread: no model, no usage chunk."""
+
+    def __post_init__(self) -> None:
+        _check_timing(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MiddlewareSettings(TimingSettings):
+    """What the ASGI middleware runs on."""
+
+    replica: str | None = None
+    """Name of this engine; by default host:port."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxySettings(TimingSettings):
+    """What `inferometer proxy` runs on."""
+
+    upstream: tuple[str, ...]
+    """Base URLs of the inference servers, without `/v1`."""
+    listen: str = "127.0.0.1:8080"
+    replica: tuple[str, ...] = ()
+    """Names of the upstreams, in their order; by default host:port of each."""
+
+    max_in_flight: int = 4096
     read_ahead_bytes: int = 256 * 1024
     """How far upstream is read ahead of a slow client."""
     header_bytes: int = 16 * 1024
@@ -82,7 +101,8 @@ class ProxySettings:
     """How long running requests may go on after a request to stop."""
 
     def __post_init__(self) -> None:
-        _check(self)
+        _check_timing(self)
+        _check_proxy(self)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -101,25 +121,37 @@ class ProxySettings:
 
 
 def load_settings(flags: Mapping[str, object], environment: Mapping[str, str]) -> ProxySettings:
-    """Return the settings. `flags` holds what the command line gave, None where it did not.
+    """Return the proxy's settings. `flags` holds what the command line gave, None where it did not.
 
     Raises `SettingsError`.
     """
-    config = flags.get("config") or environment.get(f"{PREFIX}CONFIG")
+    return ProxySettings(**_values(ProxySettings, PREFIX, flags, environment))
+
+
+def load_middleware_settings(environment: Mapping[str, str]) -> MiddlewareSettings:
+    """Return the middleware's settings, which come from the environment alone. Raises `SettingsError`."""
+    return MiddlewareSettings(**_values(MiddlewareSettings, MIDDLEWARE_PREFIX, {}, environment))
+
+
+def _values(
+    kind: type[TimingSettings], prefix: str, flags: Mapping[str, object], environment: Mapping[str, str]
+) -> dict[str, Any]:
+    config = flags.get("config") or environment.get(f"{prefix}CONFIG")
     values: dict[str, object] = _file(Path(str(config))) if config else {}
     for name, text in environment.items():
-        if name.startswith(PREFIX) and name != f"{PREFIX}CONFIG":
-            values[name.removeprefix(PREFIX).lower()] = text
+        if name.startswith(prefix) and name != f"{prefix}CONFIG":
+            values[name.removeprefix(prefix).lower()] = text
     values |= {key: value for key, value in flags.items() if value is not None and key != "config"}
-    kinds = {known.name: str(known.type) for known in dataclasses.fields(ProxySettings)}
+    fields = {known.name: known for known in dataclasses.fields(kind)}
     for key in values:
-        if key not in kinds:
-            raise SettingsError(f"{key}: no such setting; there are {', '.join(sorted(kinds))}")
-    for key in ("upstream", "socket"):
-        if not values.get(key):
-            raise SettingsError(f"{key}: must be given, as --{key}, {PREFIX}{key.upper()} or in the file")
-    make: Callable[..., ProxySettings] = ProxySettings
-    return make(**{key: _parsed(key, kinds[key], value) for key, value in values.items()})
+        if key not in fields:
+            raise SettingsError(f"{key}: no such setting; there are {', '.join(sorted(fields))}")
+    for key, known in fields.items():
+        needed = known.default is known.default_factory is dataclasses.MISSING
+        if needed and not values.get(key):
+            option = f"--{key}, " if flags else ""
+            raise SettingsError(f"{key}: must be given, as {option}{prefix}{key.upper()} or in the file")
+    return {key: _parsed(key, str(fields[key].type), value) for key, value in values.items()}
 
 
 def _file(path: Path) -> dict[str, object]:
@@ -186,7 +218,24 @@ _ALLOWED: Final[Mapping[str, str]] = {
 }
 
 
-def _check(settings: ProxySettings) -> None:
+def _check_timing(settings: TimingSettings) -> None:
+    if len(bytes(settings.socket)) > MAX_PATH_BYTES:
+        raise SettingsError(f"socket: {settings.socket} is longer than {MAX_PATH_BYTES} bytes")
+    if not 0 <= settings.sample_ratio <= 1:
+        raise SettingsError(f"sample_ratio: {settings.sample_ratio} is not between 0 and 1")
+    for digest in settings.tenants:
+        if not _DIGEST.fullmatch(digest):
+            raise SettingsError(
+                "tenants: a key is not the 64 hexadecimal digits of a SHA-256; is it the API key?"
+            )
+    if len(set(settings.tenants.values())) > settings.tenant_cap:
+        raise SettingsError(f"tenants: more than tenant_cap = {settings.tenant_cap}; raise it")
+    _check_positive(settings)
+    _check_names((settings.pool, settings.model, settings.region, settings.host))
+    _check_names(settings.tenants.values())
+
+
+def _check_proxy(settings: ProxySettings) -> None:
     for url in settings.upstream:
         _check_upstream(url)
     if settings.replica and len(settings.replica) != len(settings.upstream):
@@ -195,12 +244,7 @@ def _check(settings: ProxySettings) -> None:
         )
     if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+):\d{1,5}", settings.listen):
         raise SettingsError(f"listen: {settings.listen!r} is not host:port, such as 127.0.0.1:8080")
-    if len(bytes(settings.socket)) > MAX_PATH_BYTES:
-        raise SettingsError(f"socket: {settings.socket} is longer than {MAX_PATH_BYTES} bytes")
-    if not 0 <= settings.sample_ratio <= 1:
-        raise SettingsError(f"sample_ratio: {settings.sample_ratio} is not between 0 and 1")
-    _check_positive(settings)
-    _check_names(settings)
+    _check_names(settings.replica)
 
 
 def _check_upstream(url: str) -> None:
@@ -215,22 +259,14 @@ def _check_upstream(url: str) -> None:
         raise SettingsError(f"upstream: {parts.hostname} carries a password; clients send their own keys")
 
 
-def _check_positive(settings: ProxySettings) -> None:
+def _check_positive(settings: TimingSettings) -> None:
     for known in dataclasses.fields(settings):
         value = getattr(settings, known.name)
         if str(known.type) in ("int", "float") and known.name != "sample_ratio" and not 0 < value < 2**40:
             raise SettingsError(f"{known.name}: {value} is not above 0")
 
 
-def _check_names(settings: ProxySettings) -> None:
-    for digest in settings.tenants:
-        if not _DIGEST.fullmatch(digest):
-            raise SettingsError(
-                "tenants: a key is not the 64 hexadecimal digits of a SHA-256; is it the API key?"
-            )
-    if len(set(settings.tenants.values())) > settings.tenant_cap:
-        raise SettingsError(f"tenants: more than tenant_cap = {settings.tenant_cap}; raise it")
-    names = (settings.pool, settings.model, settings.region, settings.host, *settings.replica)
-    for name in (*names, *settings.tenants.values()):
+def _check_names(names: Iterable[str | None]) -> None:
+    for name in names:
         if name is not None and not (0 < len(name) <= MAX_NAME_LENGTH and name.isprintable()):
             raise SettingsError(f"{name[:40]!r} is not a name of 1 to {MAX_NAME_LENGTH} printable characters")

@@ -31,26 +31,22 @@ class EventSplitter:
     """Splits a stream into events; one per stream, not thread-safe."""
 
     def __init__(self) -> None:
-        self._held = b""
-
-    @property
-    def held_bytes(self) -> int:
-        """How many bytes of an event that is not whole yet are held."""
-        return len(self._held)
+        self.held = b""
+        """The bytes of an event that is not whole yet."""
 
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that `data` completes, in order; empty when it completes none."""
-        searched = max(0, len(self._held) - _LONGEST_BLANK_LINE + 1)
-        text = self._held + data if self._held else data
+        searched = max(0, len(self.held) - _LONGEST_BLANK_LINE + 1)
+        text = self.held + data if self.held else data
         events: list[Event] = []
         start = 0
         while found := _BLANK_LINE.search(text, max(start, searched)):
             events.append(_event(text[start : found.end()]))
             start = found.end()
-        self._held = text[start:]
-        if len(self._held) > MAX_EVENT_BYTES:
-            events.append(Event(self._held, None))
-            self._held = b""
+        self.held = text[start:]
+        if len(self.held) > MAX_EVENT_BYTES:
+            events.append(Event(self.held, None))
+            self.held = b""
         return events
 
     def rest(self) -> Event | None:
@@ -58,7 +54,7 @@ class EventSplitter:
 
         Read leniently: some servers leave out the last blank line.
         """
-        held, self._held = self._held, b""
+        held, self.held = self.held, b""
         return _event(held) if held else None
 
 

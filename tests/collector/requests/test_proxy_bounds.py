@@ -36,7 +36,7 @@ def test_a_long_body_passes_unread_and_is_counted(lab, script, speak):
         script.steps = [speak.HEAD, speak.chunk(speak.stream("a")), speak.END]
         async with lab(inspect_bytes=1000) as it:
             reply = await it.ask(body, headers={"Expect": "100-continue"})
-            return reply, await it.record(), it.serving.proxy.counts.uninspected
+            return reply, await it.record(), it.serving.proxy.recorder.counts.uninspected
 
     reply, record, uninspected = asyncio.run(run())
     assert script.heard[0].body == body
@@ -203,7 +203,7 @@ def test_of_many_requests_that_end_in_many_ways_each_gives_one_record(lab, scrip
         async with lab() as it:
             await asyncio.gather(*(one(it, number) for number in range(150)))
             records = await it.told(150)
-            level = it.serving.proxy._level()
+            level = it.serving.proxy.recorder.level()
             return records, level
 
     records, level = asyncio.run(run())
