@@ -35,7 +35,10 @@ _SERVERS_FAULT: Final = (408, 429)
 """Statuses among HTTP 4xx that say the service was too slow or too full."""
 
 LONGEST_LIMIT_US: Final = MICROS_PER_DAY
-"""Times a token count, this still fits the integers that are compared."""
+"""Times `MOST_TOKENS`, this still fits the integers that are compared."""
+
+MOST_TOKENS: Final = 100_000_000
+"""More of one request are taken as these: a limit times them still fits the integers."""
 
 OUTCOME_COLUMNS: Final = ("synthetic", "status", "http_status")
 """What `judged` reads."""
@@ -97,7 +100,7 @@ class Indicator(ABC):
     unit: ClassVar[str] = "requests"
     """What it counts, in the plural: the total of a ratio names it."""
     columns: ClassVar[tuple[str, ...]]
-    """The columns of `table` that `judge` reads."""
+    """The columns of `table` that every indicator of its kind reads."""
 
     @abstractmethod
     def judge(self, facts: Frame) -> Verdicts:
@@ -106,6 +109,10 @@ class Indicator(ABC):
     @abstractmethod
     def promise(self) -> str:
         """Return the promise in words: `first token within 2s`."""
+
+    def reads(self) -> tuple[str, ...]:
+        """Return the columns of `table` that `judge` reads."""
+        return self.columns
 
     def overdue(self, in_flight: Frame) -> Mask:
         """Return the unended requests that are already certain to be bad.
@@ -154,6 +161,23 @@ def failed(requests: Frame) -> Mask:
 def within(value: Numbers, limit: int) -> Promise:
     """Return the promise that a measured value is at most `limit`; unmeasured is unknown."""
     return Promise(value.valid & (value.values <= limit), value.valid & (value.values > limit))
+
+
+def tokens_given(requests: Frame, failure_tokens: int) -> Ints:
+    """Return what each request is worth in output tokens: those it gave, none if nobody counted.
+
+    A failed one is worth at least `failure_tokens`: what it did not give is what was lost.
+    """
+    tokens = requests.numbers("output_tokens")
+    given: Ints = np.clip(tokens.values, 0, MOST_TOKENS) * tokens.valid
+    return np.where(failed(requests), np.maximum(given, failure_tokens), given)
+
+
+def require_count(**counts: int) -> None:
+    """Raise `ObjectiveError` naming the first count that is not in [1, `MOST_TOKENS`]."""
+    for name, count in counts.items():
+        if not 0 < count <= MOST_TOKENS:
+            raise ObjectiveError(name, f"{count} is not in 1 .. {MOST_TOKENS:,}", "write one such as 100")
 
 
 def ended_well(requests: Frame) -> Mask:

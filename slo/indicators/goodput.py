@@ -1,8 +1,6 @@
 """Joint goodput: the share of requests that kept every limit at once.
 
-The verdict of vLLM's `--goodput` on each request: limits inclusive, a failed request never
-good, an answer of at most one token passes TPOT. Two histograms cannot tell it; only the
-request itself can.
+Two histograms cannot tell it; only the request itself can.
 """
 
 from __future__ import annotations
@@ -10,29 +8,42 @@ from __future__ import annotations
 import functools
 import operator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar, Final
 
 import numpy as np
 
 from slo.errors import ObjectiveError
-from slo.indicator import Promise, RequestIndicator, require_limits
+from slo.indicator import Promise, RequestIndicator, ended_well, require_limits
 from slo.indicators.e2e import EndToEnd
 from slo.indicators.tpot import Tpot
 from slo.indicators.ttft import Ttft
 from telemetry.frame import Frame, Mask
 
 
+class Semantics(StrEnum):
+    """Whose rules hold where a request cannot be measured whole."""
+
+    VLLM = "vllm"
+    AIPERF = "aiperf"
+
+
 @dataclass(frozen=True, slots=True)
 class Goodput(RequestIndicator):
-    """Good = ended well and within each given limit; None = no such limit.
+    """Good = ended well and within each given limit (inclusive): the verdict of `--goodput`.
 
-    Bad if any limit is broken, even when another was not measured; not counted if none is
-    known to be broken and one is not known to be kept.
+    With `vllm`, an answer of at most one token passes TPOT. A request is bad if any limit is
+    known to be broken, even when another was not measured; not counted if none is and one is
+    not known to be kept.
+
+    With `aiperf`, a missing value makes a request bad: a TTFT nobody saw, the pace of an answer
+    of at most one token, all that a client who left did not wait for.
     """
 
     ttft_us: int | None = None
     tpot_us: int | None = None
     e2e_us: int | None = None
+    semantics: Semantics = Semantics.VLLM
 
     kind: ClassVar[str] = "goodput"
     columns: ClassVar[tuple[str, ...]] = tuple(dict.fromkeys(Ttft.columns + Tpot.columns + EndToEnd.columns))
@@ -48,11 +59,19 @@ class Goodput(RequestIndicator):
 
     def promise(self) -> str:
         """Return the promise in words."""
-        return ", ".join(part.promise() for part in self._parts())
+        told = ", ".join(part.promise() for part in self._parts())
+        return told if self.semantics is Semantics.VLLM else f"{told}, all measured"
 
     def kept(self, requests: Frame) -> Promise:
         """Kept if every part is kept, broken if any part is broken."""
-        return functools.reduce(operator.and_, [part.kept(requests) for part in self._parts()])
+        joint = functools.reduce(operator.and_, [part.kept(requests) for part in self._parts()])
+        if self.semantics is Semantics.VLLM:
+            return joint
+        kept = joint.kept & ended_well(requests)
+        if self.tpot_us is not None:
+            tokens = requests.numbers("output_tokens")
+            kept &= requests.numbers("ttft_us").valid & tokens.valid & (tokens.values > 1)
+        return Promise(kept, ~kept)
 
     def overdue(self, in_flight: Frame) -> Mask:
         """Bad for certain: any part is."""
