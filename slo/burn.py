@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from slo.objective import Objective
 from slo.pairs import Pair
+from slo.ratios import above
 from slo.significance import significant
 from telemetry.frame import Ints, Mask
 
@@ -26,26 +27,18 @@ YES: Final = 1
 UNKNOWN: Final = 0
 NO: Final = -1
 
-_LARGEST: Final = 2**63 - 1
-
-
-def above(bad: Ints, total: Ints, ratio: Fraction) -> Mask:
-    """Return where bad/total > ratio, strictly and exactly. False where total is 0."""
-    factor = max(ratio.numerator, ratio.denominator)
-    if int(total.max(initial=0)) * factor > _LARGEST:
-        bad, total = bad.astype(np.object_), total.astype(np.object_)
-    mask: Mask = np.asarray(bad * ratio.denominator > total * ratio.numerator, dtype=np.bool_)
-    return mask
-
 
 def burn_rate(bad: int, total: int, budget: Fraction) -> Fraction | None:
     """Return how many times too fast the budget burns; None without traffic."""
     return Fraction(bad, total) / budget if total else None
 
 
-def budget_remaining(bad: int, total: int, budget: Fraction) -> Fraction | None:
-    """Return the share of the budget left, negative when overspent; None without traffic."""
-    return 1 - Fraction(bad, total) / budget if total else None
+def budget_remaining(bad: int, total: int, budget: Fraction, *, ahead: int = 0) -> Fraction | None:
+    """Return the share of the budget left, negative when overspent; None without traffic.
+
+    `ahead` is what the period is still to bring, where that is known: slices of a calendar period.
+    """
+    return 1 - Fraction(bad, total + ahead) / budget if total else None
 
 
 def pair_fires(
@@ -58,15 +51,17 @@ def pair_fires(
     unknown too, unless the other window says no.
     """
     ratio = objective.error_ratio(pair)
-    proven = _beyond_chance(*long, ratio, objective.alerts.proof_below_errors)
+    proven = _beyond_chance(objective, *long, ratio)
     answers: Answers = np.minimum(_answers(proven, long[1]), _answers(above(*short, ratio), short[1]))
     return answers
 
 
-def _beyond_chance(bad: Ints, total: Ints, ratio: Fraction, proof_below_errors: int) -> Mask:
-    is_above = above(bad, total, ratio)
-    doubtful = np.flatnonzero(is_above & (total < math.ceil(proof_below_errors / ratio)))
-    is_above[doubtful] = significant(bad[doubtful], total[doubtful], ratio)
+def _beyond_chance(objective: Objective, bad: Ints, total: Ints, ratio: Fraction) -> Mask:
+    """Return where a ratio is crossed, by more than chance explains: a request or slice is one draw."""
+    is_above, scale = above(bad, total, ratio), objective.budgeting.scale
+    few = math.ceil(objective.alerts.proof_below_errors / ratio) * scale
+    doubtful = np.flatnonzero(is_above & (total < few))
+    is_above[doubtful] = significant(bad[doubtful] // scale, total[doubtful] // scale, ratio)
     return is_above
 
 

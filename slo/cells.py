@@ -95,6 +95,21 @@ def merge(parts: Sequence[Cells]) -> Cells:
     )
 
 
+def measured(cells: Cells, objective: Objective, *, width_us: int = MICROS_PER_MINUTE) -> Cells:
+    """Return counts as what the objective's budget counts, each slice in its first bucket.
+
+    Requests stay as they are where nothing is sliced. Every slice must be there whole, or not at all.
+    """
+    slice_us = objective.budgeting.slice_us
+    if slice_us is None:
+        return cells
+    wide = slice_us // width_us
+    first = cells.bucket // wide * wide
+    slices = Cells.of(cells.keys, group=cells.group, bucket=first, good=cells.good, total=cells.total)
+    good, total = objective.budgeting.units(np.stack((slices.good, slices.total)))
+    return Cells(slices.keys, slices.group, slices.bucket, good, total)
+
+
 def fold(
     facts: Frame,
     objective: Objective,

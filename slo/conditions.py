@@ -7,8 +7,8 @@ from fractions import Fraction
 
 from slo.burn import UNKNOWN, YES
 from slo.cells import Key
-from slo.durations import MICROS_PER_DAY, written
-from slo.evaluate import HOLDS, Judgement, Verdict
+from slo.durations import written
+from slo.evaluate import HOLDS, Judgement, Verdict, WindowVerdict
 from slo.objective import Objective
 from slo.pairs import Pair
 from telemetry.condition import Condition, Severity
@@ -60,7 +60,7 @@ def _annotations(judgement: Judgement, group: int, *, answer: int, pair: Pair | 
         "summary": summary(verdict, pair),
         "promise": verdict.objective.sentence(),
         "description": (
-            f"{long.total - long.good:,} of {long.total:,} requests of the last {written(pair.long_us)} "
+            f"{counted(verdict.objective, long)} of the last {written(pair.long_us)} "
             f"broke the promise; a {pair.severity} is due above "
             f"{times(pair.factor(verdict.objective.period_us))} over {written(pair.long_us)} "
             f"and {written(pair.short_us)}"
@@ -88,10 +88,14 @@ def subject(objective: Objective, key: Key) -> str:
     return f"{objective.display_name} of {'/'.join(key)}"
 
 
+def counted(objective: Objective, window: WindowVerdict) -> str:
+    """Return how much of a window was bad: `144 of 10,000 requests`, `3 of 60 slices`."""
+    return objective.budgeting.told(window.total - window.good, window.total, objective.indicator.unit)
+
+
 def period(objective: Objective) -> str:
-    """Return the period as an adjective: `30-day`, `12h`."""
-    days, rest = divmod(objective.period_us, MICROS_PER_DAY)
-    return written(objective.period_us) if rest else f"{days}-day"
+    """Return the period as an adjective: `30-day`, `12h`, `monthly`."""
+    return objective.window.adjective()
 
 
 def times(burn: Fraction | None) -> str:

@@ -93,7 +93,9 @@ class Judgement:
             group=counts.keys[group],
             at_us=counts.at_us,
             windows=tuple(windows),
-            budget_remaining=budget_remaining(period.total - period.good, period.total, budget),
+            budget_remaining=budget_remaining(
+                period.total - period.good, period.total, budget, ahead=counts.ahead
+            ),
             firing=self.firing(group),
         )
 

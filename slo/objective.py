@@ -8,14 +8,15 @@ import json
 import re
 from dataclasses import dataclass, field
 from decimal import Decimal
-from enum import StrEnum
 from fractions import Fraction
 from typing import Final
 
+from slo.calendars import Calendar, Period
 from slo.durations import MICROS_PER_DAY, written
 from slo.errors import ObjectiveError
 from slo.indicator import Indicator
 from slo.pairs import POLICIES, Pair, Policy, usual_policy
+from slo.slices import OCCURRENCES, Budgeting, percent
 from telemetry.columns import TABLE, Kind
 from telemetry.condition import Severity
 from telemetry.units import MICROS_PER_MINUTE
@@ -24,14 +25,13 @@ ALWAYS_KEPT_US: Final = tuple(minutes * MICROS_PER_MINUTE for minutes in (5, 30,
 """5m 30m 1h 2h 6h 1d 3d: windows every objective is measured over; its period is the eighth."""
 
 LONGEST_PERIOD_US: Final = 30 * MICROS_PER_DAY
+"""Of a rolling window; a calendar period may be a year."""
+
+OFFSET_US: Final = 15 * MICROS_PER_MINUTE
+"""Every zone's offset from UTC is a multiple of this."""
+
 MOST_GROUP_COLUMNS: Final = 4
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-
-
-class Budgeting(StrEnum):
-    """How a budget is counted: in requests."""
-
-    OCCURRENCES = "occurrences"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,23 @@ class Rolling:
     """The last `duration_us`, whenever asked."""
 
     duration_us: int
+
+    def period(self, at_us: int) -> Period:
+        """Return the time that ends with an instant."""
+        return Period(at_us - self.duration_us, at_us)
+
+    def promised(self) -> str:
+        """Return `over 30d`."""
+        return f"over {written(self.duration_us)}"
+
+    def adjective(self) -> str:
+        """Return `30-day`, `12h`."""
+        days, rest = divmod(self.duration_us, MICROS_PER_DAY)
+        return written(self.duration_us) if rest else f"{days}-day"
+
+    def content(self) -> object:
+        """Return what a version of an objective depends on, as JSON has it."""
+        return ["rolling", self.duration_us]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +72,8 @@ class Objective:
     name: str
     indicator: Indicator
     target: Decimal
-    window: Rolling = Rolling(LONGEST_PERIOD_US)
-    budgeting: Budgeting = Budgeting.OCCURRENCES
+    window: Rolling | Calendar = Rolling(LONGEST_PERIOD_US)
+    budgeting: Budgeting = OCCURRENCES
     selector: tuple[tuple[str, str], ...] = ()
     group_by: tuple[str, ...] = ()
     policy: str = ""
@@ -69,18 +86,18 @@ class Objective:
     def __post_init__(self) -> None:
         object.__setattr__(self, "policy", self.policy or usual_policy(self.window.duration_us))
         object.__setattr__(self, "display_name", self.display_name or self.name)
-        for check in (_check_name, _check_target, _check_window, _check_columns, _check_alerts):
+        for check in _CHECKS:
             check(self)
         object.__setattr__(self, "version", _version(self))
 
     @property
     def period_us(self) -> int:
-        """How long its budget lasts."""
+        """How long its budget lasts; of a calendar the nominal length, a month being 30 days."""
         return self.window.duration_us
 
     @property
     def budget(self) -> Fraction:
-        """The share of requests that may be bad: 1 - target, exactly."""
+        """The share of requests, or of slices, that may be bad: 1 - target, exactly."""
         return 1 - Fraction(self.target)
 
     @property
@@ -90,17 +107,27 @@ class Objective:
 
     @property
     def windows_us(self) -> tuple[int, ...]:
-        """Every window it is measured over, shortest first; the period is among them."""
-        paired = {window for pair in self.alerts.pairs for window in (pair.long_us, pair.short_us)}
-        kept = {window for window in ALWAYS_KEPT_US if window <= self.period_us}
-        return tuple(sorted(paired | kept | {self.period_us}))
+        """Every window it is measured over, shortest first; the last is its period.
+
+        That of a calendar objective stands for the running period, and is named by its nominal length.
+        """
+        kept = {window for window in ALWAYS_KEPT_US if window < self.period_us and self._holds_slices(window)}
+        return tuple(sorted({*self.paired_us, *kept, self.period_us}))
+
+    @property
+    def paired_us(self) -> tuple[int, ...]:
+        """The windows that its alerts compare."""
+        return tuple(window for pair in self.alerts.pairs for window in (pair.long_us, pair.short_us))
+
+    def _holds_slices(self, window_us: int) -> bool:
+        return window_us % (self.budgeting.slice_us or MICROS_PER_MINUTE) == 0
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of its table that judging it reads."""
         named = (column for column, _ in self.selector)
         time = TABLE[self.indicator.table].time_column
-        return tuple(dict.fromkeys((time, *self.indicator.columns, *named, *self.group_by)))
+        return tuple(dict.fromkeys((time, *self.indicator.reads(), *named, *self.group_by)))
 
     def error_ratio(self, pair: Pair) -> Fraction:
         """Return the share of bad requests above which a pair fires: factor x (1 - target)."""
@@ -112,9 +139,8 @@ class Objective:
 
     def sentence(self) -> str:
         """Return what is promised: `99.9 % of requests: first token within 2s, over 30d`."""
-        percent = f"{self.target * 100:f}"
-        percent = percent.rstrip("0").rstrip(".") if "." in percent else percent
-        return f"{percent} % of requests: {self.indicator.promise()}, over {written(self.period_us)}"
+        share = f"{percent(self.target)} of {self.budgeting.share_of(self.indicator.unit)}"
+        return f"{share}: {self.indicator.promise()}, {self.window.promised()}"
 
 
 def _check_name(objective: Objective) -> None:
@@ -134,9 +160,28 @@ def _check_target(objective: Objective) -> None:
 
 def _check_window(objective: Objective) -> None:
     period_us = objective.period_us
+    if isinstance(objective.window, Calendar):
+        return
     if not 0 < period_us <= LONGEST_PERIOD_US or period_us % MICROS_PER_MINUTE:
         cause = f"{written(period_us)} is not a window of whole minutes up to 30d"
-        raise ObjectiveError("window", cause, "write 30d, 28d or 7d")
+        raise ObjectiveError("window", cause, "write 30d, 28d or 7d, or a calendar window")
+
+
+def _check_slices(objective: Objective) -> None:
+    slice_us = objective.budgeting.slice_us
+    if slice_us is None:
+        return
+    if isinstance(objective.window, Calendar):
+        begins_us = objective.window.start.minute * MICROS_PER_MINUTE
+        if OFFSET_US % slice_us or begins_us % slice_us:
+            cause = f"a slice of {written(slice_us)} could lie across the edge of a calendar period"
+            raise ObjectiveError("budgeting", cause, "use slices of 1m, 5m or 15m, and a start on one's edge")
+    windows = (objective.period_us, *objective.paired_us)
+    for window_us in windows:
+        if window_us % slice_us:
+            cause = f"{written(window_us)} does not hold whole slices of {written(slice_us)}"
+            hint = "use slices of 1m or 5m, or alert policy tickets or none"
+            raise ObjectiveError("budgeting", cause, hint)
 
 
 def _check_columns(objective: Objective) -> None:
@@ -172,6 +217,9 @@ def _check_alerts(objective: Objective) -> None:
             raise _never(objective, min(asked, key=objective.error_ratio))
 
 
+_CHECKS: Final = (_check_name, _check_target, _check_window, _check_columns, _check_alerts, _check_slices)
+
+
 def _never(objective: Objective, easiest: Pair) -> ObjectiveError:
     factor = easiest.factor(objective.period_us)
     most = 1 / objective.budget
@@ -192,11 +240,11 @@ def _version(objective: Objective) -> str:
             for parameter in dataclasses.fields(indicator)  # type: ignore[arg-type]
         },
         "target": f"{objective.target.normalize():f}",
-        "window": ["rolling", objective.period_us],
-        "budgeting": objective.budgeting,
+        "window": objective.window.content(),
+        "budgeting": objective.budgeting.content(),
         "selector": sorted(objective.selector),
         "group_by": objective.group_by,
         "policy": objective.policy,
     }
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

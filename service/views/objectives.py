@@ -25,7 +25,7 @@ from service.views.asking import (
 from service.views.sentences import Opening, Sentence, Tone, age, full_stop, plural
 from slo.burn import YES
 from slo.cells import Cells, fold, merge
-from slo.conditions import left, period, subject, times
+from slo.conditions import counted, left, period, subject, times
 from slo.durations import written
 from slo.evaluate import Judgement, Verdict
 from slo.objective import Objective
@@ -316,7 +316,7 @@ def _of_one(verdict: Verdict) -> Opening:
     if verdict.budget_remaining is None:
         return Opening(Tone.UNKNOWN, [_NO_DATA])
     said = (
-        f"{subject(objective, verdict.group)}: {whole.total - whole.good:,} of {whole.total:,} requests "
+        f"{subject(objective, verdict.group)}: {counted(objective, whole)} "
         f"broke the promise in its {period(objective)} window; {left(verdict.budget_remaining)}"
     )
     sentences = [Sentence(full_stop(said))]

@@ -61,7 +61,7 @@ def budget_left(judgement: Judgement) -> Floats:
     period = counts.windows_us.index(objective.period_us)
     total = counts.total[period].astype(np.float64)
     bad = total - counts.good[period]
-    allowed = total * float(objective.budget)
+    allowed = np.where(total > 0, total + counts.ahead, 0) * float(objective.budget)
     left: Floats = 1 - np.divide(bad, allowed, out=np.full(len(total), np.nan), where=allowed > 0)
     return left
 

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from slo.burn import above, budget_remaining, burn_rate
+from slo.burn import budget_remaining, burn_rate
 from slo.cells import Cells
 from slo.evaluate import evaluate
 from slo.pairs import POLICIES
+from slo.ratios import above
 from slo.ring import Ring
 
 MINUTE = 60_000_000
