@@ -7,12 +7,10 @@ own series, never the page. A reading that is not fresh is left out; the health 
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -20,7 +18,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from collector.dcgm import DcgmPage
-from collector.health import AGENT, Vital
+from collector.health import Vital
+from collector.local_server import LocalHandler, LocalServer
 from telemetry import catalog
 from telemetry.catalog import PREFIX, MetricKind
 from telemetry.columns import TABLE_OF, Record
@@ -31,9 +30,7 @@ _LABELS: Final[Mapping[str, tuple[str, ...]]] = {
     "engine_samples": catalog.ENGINE_LABELS,
 }
 _MAX_SCRAPES: Final = 8
-_SOCKET_SECONDS: Final = 5.0
 _NOT_FOUND: Final = b"the agent serves /metrics and /health\n"
-_BUSY: Final = b"too many scrapes at once\n"
 
 Family = GaugeMetricFamily | CounterMetricFamily
 
@@ -75,7 +72,7 @@ class Exposition(Collector):
                 yield family
         yield _activity_sources(rows["gpu_samples"])
         for vital in self._view.vitals():
-            family = _family(vital.kind, AGENT + vital.name, vital.help, vital.labels)
+            family = _family(vital.kind, vital.prefix + vital.name, vital.help, vital.labels)
             for labels, value in vital.values.items():
                 family.add_metric(labels, value)
             yield family
@@ -114,13 +111,11 @@ class Exporter:
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(Exposition(view))
         self._server = _Server((address, port), self.page)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="export", daemon=True)
 
     @property
     def url(self) -> str:
         """Return the address of the page, with the port that was free."""
-        address, port = self._server.server_address[:2]
-        return f"http://{address!s}:{port}/metrics"
+        return f"{self._server.url}/metrics"
 
     def page(self) -> bytes:
         """Return the page as it is now, in Prometheus' text format."""
@@ -129,59 +124,28 @@ class Exporter:
 
     def start(self) -> None:
         """Begin to answer."""
-        self._thread.start()
+        self._server.start()
 
     def stop(self) -> None:
         """Stop answering and free the port."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
+class _Server(LocalServer):
     def __init__(self, address: tuple[str, int], page: Callable[[], bytes]) -> None:
         self.page = page
-        self.scrapes = threading.BoundedSemaphore(_MAX_SCRAPES)
-        super().__init__(address, _Handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve in a thread of its own, or turn the caller away when all are taken."""
-        if not self.scrapes.acquire(blocking=False):
-            request.sendall(b"HTTP/1.0 503 Service Unavailable\r\nContent-Length: 25\r\n\r\n" + _BUSY)
-            self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Give the place back whatever happens."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self.scrapes.release()
+        super().__init__(address, _Handler, name="export", most=_MAX_SCRAPES)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    timeout = _SOCKET_SECONDS
+class _Handler(LocalHandler):
     server: _Server
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the name is the base class's
         """Answer /metrics and /health."""
         path = self.path.partition("?")[0]
         if path == "/metrics":
-            self._answer(HTTPStatus.OK, self.server.page(), CONTENT_TYPE_PLAIN_0_0_4)
+            self.answer(HTTPStatus.OK, self.server.page(), CONTENT_TYPE_PLAIN_0_0_4)
         elif path == "/health":
-            self._answer(HTTPStatus.OK, b"ok\n", "text/plain")
+            self.answer(HTTPStatus.OK, b"ok\n", "text/plain")
         else:
-            self._answer(HTTPStatus.NOT_FOUND, _NOT_FOUND, "text/plain")
-
-    def _answer(self, status: HTTPStatus, body: bytes, content_type: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
-        """Say nothing: a scrape a second is no news."""
+            self.answer(HTTPStatus.NOT_FOUND, _NOT_FOUND, "text/plain")

@@ -12,9 +12,10 @@ AGENT: Final = f"{PREFIX}agent_"
 
 @dataclass(frozen=True, slots=True)
 class Vital:
-    """One series of the agent's own health: name behind `inferometer_agent_`, kind, help, values.
+    """One series that is no reading: name behind `prefix`, kind, help, values.
 
-    `values` maps the label values (one for each of `labels`) to a number.
+    `values` maps the label values (one for each of `labels`) to a number. The prefix is
+    `inferometer_agent_` for the agent's own health.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Vital:
     help: str
     labels: tuple[str, ...] = ()
     values: dict[tuple[str, ...], float] = field(default_factory=dict)
+    prefix: str = AGENT
 
 
 def gauge(name: str, text: str, value: float | None) -> Vital:

@@ -26,7 +26,7 @@ _TIMED: Final = frozenset({"metrics", "nvext", "x_groq", "timings"})
 _CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _MAX_COUNT: Final = 2**53
 
-_FINISHES: Final[Mapping[str, Finish]] = {
+FINISHES: Final[Mapping[str, Finish]] = {
     "stop": Finish.STOP,
     "eos": Finish.STOP,
     "eos_token": Finish.STOP,
@@ -39,6 +39,7 @@ _FINISHES: Final[Mapping[str, Finish]] = {
     "abort": Finish.ABORT,
     "error": Finish.ERROR,
 }
+"""What engines and gateways call the end of an answer."""
 _RESPONSE_ENDS: Final[Mapping[str, Finish]] = {
     "completed": Finish.STOP,
     "failed": Finish.ERROR,
@@ -166,7 +167,7 @@ def _completion(chunk: Object) -> Said:
             content.append(index)
         calls += [(index, _call_index(call, place)) for place, call in enumerate(_parts(delta, "tool_calls"))]
         if isinstance(reason := choice.get("finish_reason"), str):
-            finished.append((index, _FINISHES.get(reason)))
+            finished.append((index, FINISHES.get(reason)))
         bare = bare and choice.get("delta") == {} and choice.get("finish_reason") is None
     usage = _usage(chunk)
     return Said(
@@ -245,7 +246,7 @@ def _response(response: Object) -> Said:
     finish = Finish.TOOL_CALLS if calls and status == "completed" else _RESPONSE_ENDS.get(str(status))
     return Said(
         content=(0,) if items else (),
-        finished=((0, _FINISHES.get(str(reason)) if reason else finish),),
+        finished=((0, FINISHES.get(str(reason)) if reason else finish),),
         calls=calls,
         usage=_usage(response),
         done=True,
