@@ -19,10 +19,11 @@ from typing import Final
 
 from collector.clock import HostClock
 from collector.dcgm import DcgmPage
-from collector.discovery import EngineFinder, Finder, Search
+from collector.discovery import Finder, Search
 from collector.exporter import Exporter
-from collector.gpus.discovery import GpuDiscovery
+from collector.finders import finders_of, hardware_desk, own_sources
 from collector.gpus.nvml import Session
+from collector.hardware.vitals import hardware_vitals
 from collector.health import Vital
 from collector.intake import Intake
 from collector.outbox import Buffer, Sealer
@@ -58,10 +59,12 @@ class Agent:
         self.journal = _open_spool(settings) if settings.server else None
         self.sealer = self._sealer(self.journal) if self.journal else None
         self.shipper = self._shipper(self.journal) if self.journal else None
+        self.session = Session()
+        self.hardware = hardware_desk(settings)
         self.intake = Intake(settings.records_socket, deliver=self._deliver)
         self.searches = [
             Search(finder, found=self._watch)
-            for finder in (_finders(settings) if finders is None else finders)
+            for finder in (finders_of(settings, self.session, self.hardware) if finders is None else finders)
         ]
         dcgm = DcgmPage(settings.hostname_label) if settings.dcgm_names else None
         self.exporter = Exporter(self, address=settings.listen[0], port=settings.listen[1], dcgm=dcgm)
@@ -92,7 +95,7 @@ class Agent:
         if self.sealer and self.shipper:
             self.sealer.start()
             self.shipper.start()
-        self._watch(self._sources)
+        self._watch([*self._sources, *own_sources(self)])
         for search in self.searches:
             search.start()
         self._supervisor.start()
@@ -131,7 +134,7 @@ class Agent:
 
     def vitals(self) -> list[Vital]:
         """Return how the agent is doing."""
-        return vitals_of(self)
+        return [*vitals_of(self), *hardware_vitals(self.hardware)]
 
     def _watch(self, sources: Sequence[Source]) -> None:
         """Give each new source its thread."""
@@ -141,7 +144,7 @@ class Agent:
                 clock=self.clock,
                 interval_seconds=self.settings.interval_seconds,
                 deadline_seconds=self.settings.deadline_seconds,
-                deliver=lambda reading: self._deliver(reading.records),
+                deliver=lambda reading: self._measured(reading.records),
             )
             for source in sources
         )
@@ -152,6 +155,9 @@ class Agent:
             for watcher in new:
                 log.info("watching %s", watcher.source.name)
                 watcher.start()
+
+    def _measured(self, records: Sequence[Record]) -> None:
+        self._deliver([*records, *self.hardware.observe(records)])
 
     def _deliver(self, records: Sequence[Record]) -> None:
         if self.sealer is not None:
@@ -176,13 +182,6 @@ class Agent:
             if time.monotonic() - placed_at > _PLACEMENT_SECONDS:
                 placed_at = time.monotonic()
                 self._deliver(configured(self.settings, self.clock.now_us()))
-
-
-def _finders(settings: Settings) -> list[Finder]:
-    finders: list[Finder] = [EngineFinder(settings)]
-    if settings.gpus:
-        finders.append(GpuDiscovery(Session(), host=settings.host))
-    return finders
 
 
 def _open_spool(settings: Settings) -> Journal:

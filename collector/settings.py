@@ -16,6 +16,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from collector.dcgm_names import HOSTNAME_LABELS
+from collector.hardware.policies import DEFAULT_POLICY, POLICIES
 from telemetry.identity import MAX_NAME_LENGTH, Origin, Replica
 
 PREFIX: Final = "INFEROMETER_AGENT_"
@@ -80,7 +81,12 @@ class Settings:
     socket: Path | None = None
     """Where proxies hand in request records; None = `records.sock` in `data_dir`."""
     gpus: bool = True
-    expected_gpus: int | None = None
+    expected_gpus: int | tuple[str, ...] | None = None
+    """How many GPUs this host has, or their UUIDs: those that are missing are told as down."""
+    xid_policy: str = DEFAULT_POLICY
+    """Whose rule says what an Xid means: nvidia, k8s, meta or azure."""
+    kernel_log: Path | None = Path("/dev/kmsg")
+    """Where Xids are read beside the driver's events; a file in a container; None ("off") = nowhere."""
     engines: tuple[EngineTarget, ...] = ()
     find_engines: bool = True
     """Look for engines on their usual local ports when none are named."""
@@ -254,6 +260,16 @@ def _whole(low: int, high: int) -> Callable[[object], int]:
     return check
 
 
+def _expected(value: object) -> int | tuple[str, ...]:
+    if isinstance(value, str) and not value.isdigit():
+        value = [part.strip() for part in value.split(",")]
+    return _uuids(value) if isinstance(value, list | tuple) else _whole(0, 1_024)(value)
+
+
+def _kernel_log(value: object) -> Path | None:
+    return None if value == "off" else _path(value)
+
+
 def _uuids(value: object) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(uuid, str) for uuid in value):
         raise ValueError("must be a list of GPU UUIDs (`nvidia-smi -L` names them)")
@@ -314,7 +330,9 @@ _CHECKS: Final[Mapping[str, Callable[[object], object]]] = {
     "hostname_label": _one_of(HOSTNAME_LABELS),
     "socket": _path,
     "gpus": _flag,
-    "expected_gpus": _whole(0, 1_024),
+    "expected_gpus": _expected,
+    "xid_policy": _one_of(tuple(POLICIES)),
+    "kernel_log": _kernel_log,
     "engines": _targets,
     "find_engines": _flag,
     "interval_seconds": _number(0.1, 60),

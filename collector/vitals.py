@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from collector.hardware.inventory import number_of
 from collector.health import Vital, counter, counters, gauge, gauges
 from collector.schedule import Watcher
 from telemetry.samples import GpuSample
@@ -57,7 +58,7 @@ def vitals_of(agent: Agent) -> list[Vital]:
             "kind",
             {search.name: float(search.trouble is not None) for search in agent.searches},
         ),
-        gauge("gpus_expected", "GPUs the configuration expects.", agent.settings.expected_gpus),
+        gauge("gpus_expected", "GPUs the configuration expects.", _gpus_expected(agent)),
         gauge("gpus_up", "GPUs that answer.", _gpus_up(agent)),
         counter("records_received_total", "Request records taken.", agent.intake.receiver.received),
         counters(
@@ -68,6 +69,11 @@ def vitals_of(agent: Agent) -> list[Vital]:
         ),
         *_delivery(agent),
     ]
+
+
+def _gpus_expected(agent: Agent) -> int | None:
+    expected = agent.settings.expected_gpus
+    return None if expected is None else number_of(expected)
 
 
 def _gpus_up(agent: Agent) -> int:

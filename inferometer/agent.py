@@ -46,6 +46,25 @@ def agent(
             help="dcgm-exporter's label of the host: Hostname or hostname.", show_default="Hostname"
         ),
     ] = None,
+    expect_gpus: Annotated[
+        str | None,
+        typer.Option(
+            help="How many GPUs this host has, or their UUIDs parted by commas; a missing one is told as down.",
+            show_default=False,
+        ),
+    ] = None,
+    xid_policy: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose rule says what an Xid means: nvidia, k8s, meta or azure.", show_default="nvidia"
+        ),
+    ] = None,
+    kernel_log: Annotated[
+        str | None,
+        typer.Option(
+            help="Where Xids are read beside the driver's events: a file, or `off`.", show_default="/dev/kmsg"
+        ),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="Settings file (TOML): engines with pool and GPUs, and the rest.")
     ] = None,
@@ -69,6 +88,9 @@ def agent(
         "listen": listen,
         "dcgm_names": dcgm_names or None,
         "hostname_label": hostname_label,
+        "expected_gpus": expect_gpus,
+        "xid_policy": xid_policy,
+        "kernel_log": kernel_log,
     }
     with telling(SettingsError):
         settings = load(config, os.environ, overrides)

@@ -1,0 +1,65 @@
+"""What an agent looks for and watches of its own accord, from its settings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from collector.discovery import EngineFinder, Finder
+from collector.gpus.discovery import GpuDiscovery
+from collector.gpus.nvml import Session
+from collector.hardware.desk import HardwareDesk
+from collector.hardware.inventory import Inventory
+from collector.hardware.memory import FILE_NAME
+from collector.hardware.policies import POLICIES
+from collector.hardware.sources import GpusAndXids, KernelLogFinder
+from collector.settings import Settings
+from telemetry.source import Source
+
+if TYPE_CHECKING:
+    from collector.agent import Agent
+
+log = logging.getLogger(__name__)
+
+_GPU: Final = "gpu:"
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+def finders_of(settings: Settings, session: Session, desk: HardwareDesk) -> list[Finder]:
+    """Return who looks for sources: engines always, GPUs and their Xids unless switched off."""
+    finders: list[Finder] = [EngineFinder(settings)]
+    if settings.gpus:
+        finders.append(GpusAndXids(GpuDiscovery(session, host=settings.host), session, desk))
+        if settings.kernel_log:
+            finders.append(KernelLogFinder(settings.kernel_log, desk))
+    return finders
+
+
+def hardware_desk(settings: Settings) -> HardwareDesk:
+    """Return the desk for the hardware's health, with what it kept in the data directory."""
+    path = settings.data_dir / FILE_NAME
+    return HardwareDesk(path, host=settings.host, policy=POLICIES[settings.xid_policy], boot=_boot())
+
+
+def own_sources(agent: Agent) -> Sequence[Source]:
+    """Return the sources that need no finding."""
+    expected = agent.settings.expected_gpus
+    if expected is None:
+        return []
+    return [Inventory(expected, agent.hardware, lambda: _watched_gpus(agent))]
+
+
+def _watched_gpus(agent: Agent) -> list[str]:
+    names = (watcher.source.name for watcher in agent.watchers)
+    return [name.removeprefix(_GPU) for name in names if name.startswith(_GPU)]
+
+
+def _boot() -> str:
+    """Return the kernel's id of this boot; where it is not told, every start counts as the same boot."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError as error:
+        log.warning("read %s: %s; a reboot of the host is not noticed", _BOOT_ID, error.strerror)
+        return ""
