@@ -79,7 +79,10 @@ class Verdicts:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """Whether a limit was kept, on each row: `kept`, `broken`, or neither (not known)."""
+    """Whether something was kept, on each row: `kept`, `broken`, or neither (not known).
+
+    Three-valued logic: a part that is not known matters only where the others do not settle it.
+    """
 
     kept: Mask
     broken: Mask
@@ -87,6 +90,14 @@ class Promise:
     def __and__(self, other: Promise) -> Promise:
         """Return the promise to keep both: broken by one, kept only by both."""
         return Promise(self.kept & other.kept, self.broken | other.broken)
+
+    def __or__(self, other: Promise) -> Promise:
+        """Return the promise to keep either: kept by one, broken only by both."""
+        return Promise(self.kept | other.kept, self.broken & other.broken)
+
+    def __invert__(self) -> Promise:
+        """Return the promise to break it."""
+        return Promise(self.broken, self.kept)
 
 
 class Indicator(ABC):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from telemetry.identity import UNKNOWN_TENANT, Vantage
 
@@ -25,6 +26,12 @@ class Finish(StrEnum):
     CONTENT_FILTER = "content_filter"
     ABORT = "abort"
     ERROR = "error"
+
+
+DETERMINISM_PROBE: Final = "determinism"
+"""The workload of a synthetic request that compares its answer with an earlier one."""
+OTHER_ANSWER: Final = "other_answer"
+"""The error class of one whose answer differed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +122,7 @@ class TokenGaps:
     ended_at_us: int
     model: str
     replica: str | None = None
+    ttft_us: int | None = None
     gaps_us: tuple[int, ...]
 
 

@@ -167,18 +167,19 @@ class Exchange:
         )
 
     def gaps(self, record: RequestRecord) -> TokenGaps | None:
-        """Return the whole gaps of a failed, slow or sampled request; None for any other.
+        """Return the whole gaps of a failed, slow or sampled request; None for any other, and for a probe.
 
         Also None where there are no gaps, or more than one record holds.
         """
         gaps_us = self.meter.gaps_us
-        if not gaps_us or not self._is_kept(record):
+        if not gaps_us or record.synthetic or not self._is_kept(record):
             return None
         return TokenGaps(
             request_id=record.request_id,
             ended_at_us=record.ended_at_us,
             model=record.model,
             replica=record.replica,
+            ttft_us=record.ttft_us,
             gaps_us=gaps_us,
         )
 

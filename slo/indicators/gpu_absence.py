@@ -1,0 +1,35 @@
+"""GPU absence: the share of GPU samples in which the GPU answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+
+from slo.indicator import Indicator, Verdicts
+from telemetry.frame import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class GpuAbsence(Indicator):
+    """Good = the GPU answered; bad = its driver did not (`up` false).
+
+    Each sample counts for one; an agent tells of a lost GPU once a second, with its identity.
+    """
+
+    kind: ClassVar[str] = "gpu_absence"
+    table: ClassVar[str] = "gpu_samples"
+    unit: ClassVar[str] = "samples"
+    columns: ClassVar[tuple[str, ...]] = ("up",)
+
+    def promise(self) -> str:
+        """Return the promise in words."""
+        return "GPU answers"
+
+    def judge(self, facts: Frame) -> Verdicts:
+        """Return whether each sample found its GPU."""
+        return Verdicts.of_rows(facts.numbers("up").values != 0, np.ones(facts.rows, dtype=np.bool_))
+
+
+INDICATOR: Final = GpuAbsence
