@@ -156,7 +156,7 @@ def _ratio(inner: Section, promised: Section | None) -> Source | None:
             promised.wrong(name, f"a ratio has no {name}", "leave it out; limits stand beside the indicator")
     good, total = metric.section("good"), metric.section("total")
     if total is not None:
-        check_total(total)
+        check_total(total, indicator_of(good) if good else None)
     return None if good is None else source(good)
 
 

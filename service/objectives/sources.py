@@ -1,18 +1,17 @@
 """Our own OpenSLO data source: `metricSource: {type: inferometer, spec: {indicator: ttft, …}}`.
 
 The spec names an indicator, its parameters (the fields of its class in `slo.indicators`),
-words that select requests (`model: chat`), and `group_by`.
+words that select facts of its table (`model: chat`), and `group_by`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from service.objectives.mistakes import Place, suggestion
+from service.objectives.parameters import Parameter, parameters
 from service.objectives.section import Section
-from service.objectives.words import duration
 from slo.errors import ObjectiveError
 from slo.indicator import Indicator
 from slo.indicators import indicators
@@ -20,10 +19,10 @@ from telemetry.columns import TABLE, Kind
 
 TYPE: Final = "inferometer"
 EVERY_REQUEST: Final = "requests"
-"""What the total of a ratio counts: every request that counts at all."""
+"""What the total of a ratio counts, unless its indicator counts in another unit."""
 
 LIMIT: Final = "limit"
-_DURATION_SUFFIX: Final = "_us"
+LIMIT_FIELD: Final = "limit_us"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +51,28 @@ def source(metric: Section, limit_us: int | None = None) -> Source | None:
         spec.wrong("indicator", f"no indicator is called {kind!r}", suggestion(kind, tuple(known)))
         return None
     cls = known[kind]
-    parameters = _parameters(cls)
     texts = [column.name for column in TABLE[cls.table].columns if column.kind is Kind.TEXT]
-    spec.only("indicator", "group_by", *parameters, *texts)
+    spec.only("indicator", "group_by", *(parameter.name for parameter in parameters(cls)), *texts)
     indicator = _indicator(spec, cls, limit_us)
-    group_by = _group_by(spec, texts)
+    group_by = _group_by(spec, cls.table, texts)
     selector = tuple((name, spec.text(name) or "") for name in texts if spec.has(name))
     return None if indicator is None else Source(indicator, selector, group_by, spec.place("group_by"))
 
 
-def check_total(metric: Section) -> None:
-    """Note a total that is not ours: it must count every request."""
+def check_total(metric: Section, of: type[Indicator] | None) -> None:
+    """Note a total that is not ours: it must count all that the indicator of `good` counts."""
     spec = _spec(metric)
     if spec is not None:
         spec.only("indicator")
-        kind = spec.text("indicator")
-        if kind not in (None, EVERY_REQUEST):
-            hint = f"write indicator: {EVERY_REQUEST}; what narrows the requests belongs to good"
-            spec.wrong("indicator", f"a total counts every request, not {kind!r}", hint)
+        kind, unit = spec.text("indicator"), of.unit if of else EVERY_REQUEST
+        if kind not in (None, unit):
+            hint = f"write indicator: {unit}; what narrows them belongs to good"
+            spec.wrong("indicator", f"the total counts all {unit}, not {kind!r}", hint)
 
 
 def has_one_limit(cls: type[Indicator]) -> bool:
-    """Tell whether an indicator has exactly one limit, so that a threshold can state it."""
-    return list(_parameters(cls)) == [LIMIT]
+    """Tell whether a limit is all that an indicator needs, so that a threshold can state it."""
+    return [parameter.name for parameter in parameters(cls) if parameter.required] == [LIMIT]
 
 
 def indicator_of(metric: Section) -> type[Indicator] | None:
@@ -96,38 +94,39 @@ def _spec(metric: Section) -> Section | None:
     return found.section("spec")
 
 
-def _parameters(cls: type[Indicator]) -> dict[str, dataclasses.Field[Any]]:
-    """Return the parameters of an indicator under the names they have in a file."""
-    fields = dataclasses.fields(cls)  # type: ignore[arg-type]  # every indicator is a dataclass
-    return {field.name.removesuffix(_DURATION_SUFFIX): field for field in fields}
-
-
 def _indicator(spec: Section, cls: type[Indicator], limit_us: int | None) -> Indicator | None:
-    given = {} if limit_us is None else {f"{LIMIT}{_DURATION_SUFFIX}": limit_us}
-    mistaken = False
-    for name, field in _parameters(cls).items():
-        if spec.has(name) and field.name in given:
-            spec.wrong(name, f"the {name} is given twice", "keep it here or as the objective's value")
-        elif spec.has(name):
-            value = spec.read(name, duration)
-            mistaken |= value is None
-            given.update({} if value is None else {field.name: value})
-        elif field.default is dataclasses.MISSING and field.name not in given:
-            mistaken = True
-            if spec.lacks(name):
-                spec.wrong("indicator", f"{cls.kind} needs a {name}", f"write {name}: 2s beside it")
+    given: dict[str, object] = {} if limit_us is None else {LIMIT_FIELD: limit_us}
+    read = [_read(spec, cls, parameter, given) for parameter in parameters(cls)]
     try:
-        return None if mistaken else cls(**given)
+        return cls(**given) if all(read) else None
     except ObjectiveError as error:
         spec.wrong(error.subject, error.cause, error.hint)
         return None
 
 
-def _group_by(spec: Section, texts: list[str]) -> tuple[str, ...]:
+def _read(spec: Section, cls: type[Indicator], parameter: Parameter, given: dict[str, object]) -> bool:
+    """Add what is written of one parameter to what is given; false = mistaken, and noted."""
+    name = parameter.name
+    if not spec.has(name):
+        missing = parameter.required and parameter.field not in given
+        if missing and spec.lacks(name):
+            spec.wrong(
+                "indicator", f"{cls.kind} needs a {name}", f"write {name}: {parameter.example} beside it"
+            )
+        return not missing
+    if parameter.field in given:
+        spec.wrong(name, f"the {name} is given twice", "keep it here or as the objective's value")
+        return True
+    value = spec.read(name, parameter.read)
+    given[parameter.field] = value
+    return value is not None
+
+
+def _group_by(spec: Section, table: str, texts: list[str]) -> tuple[str, ...]:
     columns = []
     for column, place in spec.words("group_by"):
         if column in texts:
             columns.append(column)
         else:
-            spec.notes.wrong(place, f"requests have no text column {column!r}", suggestion(column, texts))
+            spec.notes.wrong(place, f"{table} have no text column {column!r}", suggestion(column, texts))
     return tuple(columns)

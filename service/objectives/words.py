@@ -43,23 +43,23 @@ def seconds(text: str) -> int:
 
 def ratio(text: str) -> Decimal:
     """Return a target as written, exactly; raises `NotThatError`."""
-    number = _decimal(text)
-    if not 0 < number < 1:
+    value = number(text)
+    if not 0 < value < 1:
         hint = (
-            f"write {number / 100:f}, or targetPercent: {text}"
-            if 1 < number < 100
+            f"write {value / 100:f}, or targetPercent: {text}"
+            if 1 < value < 100
             else "write one such as 0.999"
         )
         raise NotThatError(f"{text} is not between 0 and 1", hint)
-    return number
+    return value
 
 
 def percent(text: str) -> Decimal:
     """Return a target written in percent as a ratio, exactly; raises `NotThatError`."""
-    number = _decimal(text)
-    if not 0 < number < 100:
+    value = number(text)
+    if not 0 < value < 100:
         raise NotThatError(f"{text} is not between 0 and 100", "write a percentage such as 99.9")
-    return number / 100
+    return value / 100
 
 
 def yes_or_no(text: str) -> bool:
@@ -69,11 +69,12 @@ def yes_or_no(text: str) -> bool:
     return text.lower() == "true"
 
 
-def _decimal(text: str) -> Decimal:
+def number(text: str) -> Decimal:
+    """Return a decimal number as written, exactly; raises `NotThatError`."""
     try:
-        number = Decimal(text.strip())
+        value = Decimal(text.strip())
     except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite():
+        value = Decimal("NaN")
+    if not value.is_finite():
         raise NotThatError(f"{text!r} is not a number", "write one such as 99.9")
-    return number
+    return value
