@@ -1,4 +1,5 @@
-"""A scripted inference server over real sockets, the real proxy before it, the real socket behind."""
+"""A scripted inference server over real sockets, the real proxy before it, the real socket behind;
+and the same script as an ASGI application inside the real middleware."""
 
 import asyncio
 import contextlib
@@ -12,8 +13,9 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from collector.requests.middleware import InferometerMiddleware
 from collector.requests.proxy import Serving, serve
-from collector.requests.settings import load_settings
+from collector.requests.settings import load_middleware_settings, load_settings
 from collector.requests.socket import RecordReceiver
 from telemetry.requests import RequestRecord
 
@@ -88,6 +90,9 @@ async def _hear(reader):
     return Heard(line, headers, body)
 
 
+WISH = json.dumps({"model": "m", "stream": True}).encode()
+
+
 @dataclass
 class Reply:
     """What a client got. `cut` when the answer broke off."""
@@ -140,6 +145,15 @@ class Lab:
     async def record(self):
         (record,) = await self.told(1)
         return record
+
+    async def leave(self, after_bytes, **wish):
+        """Ask, and go away once so many bytes have come; return them."""
+        got = b""
+        async with self.client.post(self.url + "/v1/chat/completions", **wish) as answer:
+            while len(got) < after_bytes:
+                got += await answer.content.readany()
+            answer.close()
+        return got
 
 
 @pytest.fixture
@@ -227,6 +241,137 @@ class Speak:
 @pytest.fixture
 def speak():
     return Speak
+
+
+@dataclass
+class Talk:
+    """An ASGI server's end: what the client says, and what came back."""
+
+    says: list
+    sent: list = field(default_factory=list)
+
+    async def receive(self):
+        return self.says.pop(0) if self.says else await asyncio.Event().wait()
+
+    async def send(self, message):
+        self.sent.append(message)
+
+    @property
+    def body(self):
+        return b"".join(message.get("body", b"") for message in self.sent)
+
+
+def _scope(**changes):
+    plain = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "server": ("127.0.0.1", 8000)}
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(WISH)).encode())]
+    return {**plain, "client": ("127.0.0.1", 9), "headers": headers, **changes}
+
+
+def _answering(parts, ending="end", *, kind=b"text/event-stream", status=200, more=()):
+    """An application that reads the request and answers with these parts; then it ends as told."""
+
+    async def app(scope, receive, send):
+        app.scope, app.heard = scope, await receive()
+        headers = [(b"content-type", kind), *more]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        for part in parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        if ending == "cut":
+            raise EngineDiedError
+        if ending == "gone":
+            assert (await receive())["type"] == "http.disconnect"
+            return
+        await send({"type": "http.response.body"})
+
+    return app
+
+
+class EngineDiedError(Exception):
+    """What the scripted application dies of."""
+
+
+@dataclass
+class Engine:
+    """A scripted application inside the middleware."""
+
+    middleware: InferometerMiddleware
+    receiver: RecordReceiver
+
+    scope = staticmethod(_scope)
+
+    async def ask(self, says=None, **scope):
+        talk = Talk([{"type": "http.request", "body": WISH}] if says is None else says)
+        with contextlib.suppress(EngineDiedError):
+            await self.middleware(_scope(**scope), talk.receive, talk.send)
+        return talk
+
+    async def told(self, count=1, *, kind=RequestRecord, seconds=5.0):
+        deadline, found = time.monotonic() + seconds, []
+        while len(found) < count and time.monotonic() < deadline:
+            found += [one for one in self.receiver.receive(timeout_seconds=0) if isinstance(one, kind)]
+            await asyncio.sleep(0.002)
+        return found
+
+    async def record(self):
+        (record,) = await self.told(1)
+        return record
+
+
+@pytest.fixture
+def engine(tmp_path):
+    """Open an engine: `with engine(app, setting=...) as it`."""
+
+    @contextlib.contextmanager
+    def opened(app, **settings):
+        path = tmp_path / "m.sock"
+        told = {f"INFEROMETER_MIDDLEWARE_{key.upper()}": str(value) for key, value in settings.items()}
+        receiver = RecordReceiver.open(path)
+        wish = load_middleware_settings({"INFEROMETER_MIDDLEWARE_SOCKET": str(path), **told})
+        it = Engine(InferometerMiddleware(app, wish), receiver)
+        try:
+            yield it
+        finally:
+            if it.middleware._sender is not None:
+                it.middleware._sender.close()
+            receiver.close()
+
+    return opened
+
+
+@pytest.fixture
+def answering():
+    """Make a scripted application: `answering(parts, ending="end" | "cut" | "gone", status=...)`."""
+    return _answering
+
+
+@pytest.fixture
+def play(lab, script, engine):
+    """Send parts of a stream through a route: `play(route, parts, ending)` gives body and record.
+
+    It ends with `end` as the parts do, with `cut` by an engine that dies, with `gone` by a client
+    that leaves after the last part.
+    """
+
+    async def proxied(parts, ending, **flags):
+        last = {"end": Speak.END, "cut": CUT, "gone": UNTIL_GONE}[ending]
+        # Before a cut, time to read: what a reset overtakes is lost.
+        script.steps = [Speak.HEAD, *map(_chunk, parts), *([0.005] if ending == "cut" else []), last]
+        async with lab(**flags) as it:
+            if ending == "gone":
+                wish = {"data": WISH, "headers": {"Content-Type": "application/json"}}
+                return await it.leave(len(b"".join(parts)), **wish), await it.record()
+            return (await it.ask(WISH)).body, await it.record()
+
+    async def inside(parts, ending, **flags):
+        leaving = [{"type": "http.disconnect"}] if ending == "gone" else []
+        with engine(_answering(parts, ending), **flags) as it:
+            talk = await it.ask([{"type": "http.request", "body": WISH}, *leaving])
+            return talk.body, await it.record()
+
+    def played(route, parts, ending="end", **flags):
+        return asyncio.run({"proxy": proxied, "middleware": inside}[route](parts, ending, **flags))
+
+    return played
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import ipaddress
 import pytest
 from multidict import CIMultiDict
 
-from collector.requests.callers import Callers, LabelCap, is_within
+from collector.requests.callers import MAX_REMEMBERED, Attempts, Callers, LabelCap, is_within
 from collector.requests.settings import ProxySettings
 
 DIGEST = hashlib.sha256(b"sk-acme").hexdigest()
@@ -78,6 +78,31 @@ def test_a_request_id_is_kept_when_it_is_one_else_made(callers, given, kept):
     made = callers().identify(CIMultiDict({"X-Request-Id": given}), None).request_id
     assert (made == given) is kept
     assert 0 < len(made) <= 200
+
+
+def test_a_further_attempt_under_the_same_id_is_told_apart(callers):
+    it = callers()
+    first, second, third = (it.identify(CIMultiDict({"X-Request-Id": "r"}), None) for _ in range(3))
+    assert (first.request_id, first.retry, first.retry_of) == ("r", 0, None)
+    assert (second.request_id, second.retry, second.retry_of) == ("r#2", 1, "r")
+    assert (third.request_id, third.retry, third.shared_id) == ("r#3", 2, "r")
+    assert len(it.identify(CIMultiDict({"X-Request-Id": "x" * 200}), None).request_id) == 200
+    assert len(it.identify(CIMultiDict({"X-Request-Id": "x" * 200}), None).request_id) <= 200
+
+
+@pytest.mark.parametrize(
+    ("said", "retry"), [("2", 2), ("0", 0), ("", 0), ("-1", 0), ("1" * 9, 0), ("two", 0)]
+)
+def test_the_attempt_a_client_states_is_believed_within_bounds(callers, said, retry):
+    caller = callers().identify(CIMultiDict({"X-Stainless-Retry-Count": said}), None)
+    assert (caller.retry, caller.retry_of) == (retry, None)
+
+
+def test_only_the_latest_ids_are_remembered():
+    attempts = Attempts()
+    seen = [attempts.before(f"r{number}") for number in range(MAX_REMEMBERED + 1)]
+    assert not any(seen)
+    assert (attempts.before("r0"), attempts.before(f"r{MAX_REMEMBERED}")) == (0, 1)
 
 
 def test_nobody_is_trusted_by_default():

@@ -337,6 +337,19 @@ def test_the_text_never_leaves(lab, script, speak, caplog, capfd):
     assert "PROMPTTEXT" not in everything and "ANSWERTEXT" not in everything
 
 
+def test_a_retry_keeps_its_id_on_the_wire_and_has_its_own_in_the_records(lab, script, speak):
+    async def run():
+        script.steps = [speak.HEAD, speak.chunk(speak.stream("a")), speak.END]
+        async with lab() as it:
+            replies = [await it.ask(headers={"X-Request-Id": "r"}) for _ in range(2)]
+            return replies, await it.told(2)
+
+    replies, records = asyncio.run(run())
+    assert [heard.headers["x-request-id"] for heard in script.heard] == ["r", "r"]
+    assert [reply.headers["x-request-id"] for reply in replies] == ["r", "r"]
+    assert [(one.request_id, one.retry, one.retry_of) for one in records] == [("r", 0, None), ("r#2", 1, "r")]
+
+
 def test_slow_requests_keep_their_whole_gaps_and_others_do_not(lab, script, speak):
     async def run(slow_seconds):
         pause = [speak.chunk(speak.delta("a")), 0.1, speak.chunk(speak.delta("b"))]

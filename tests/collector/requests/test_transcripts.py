@@ -1,7 +1,8 @@
-"""Recorded streams of real engines, replayed byte for byte through the real proxy."""
+"""Recorded streams of real engines, replayed byte for byte through proxy and middleware."""
 
 import asyncio
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -35,26 +36,26 @@ STREAMS = [
 ]
 
 
-def _replay(lab, script, speak, stream, *, width, include_usage):
-    async def run():
-        cut = [stream[at : at + width] for at in range(0, len(stream), width)]
-        script.steps = [speak.HEAD, *(speak.chunk(part) for part in cut), speak.END]
-        async with lab(include_usage=include_usage) as it:
-            return await it.ask({"model": "m", "stream": True}), await it.record()
+ROUTES = ["proxy", "middleware"]
+ANY_ROUTE = pytest.mark.parametrize("route", ROUTES)
+ANY_STREAM = pytest.mark.parametrize("name", [row[0] for row in STREAMS])
 
-    return asyncio.run(run())
+
+def _cut(stream, width):
+    return [stream[at : at + width] for at in range(0, len(stream), width)]
 
 
 def test_the_table_names_every_recorded_stream(recorded):
     assert sorted(path.stem for path in recorded.glob("*.sse")) == [row[0] for row in STREAMS]
 
 
+@ANY_ROUTE
 @pytest.mark.parametrize("row", STREAMS, ids=lambda row: row[0])
-def test_a_recorded_stream_passes_whole_and_ends_in_its_state(lab, script, speak, recorded, row):
+def test_a_recorded_stream_passes_whole_and_ends_in_its_state(play, recorded, route, row):
     name, chunks, finish, prompt, cached, output, reasoning, calls, queue_us = row
     stream = (recorded / f"{name}.sse").read_bytes()
-    reply, record = _replay(lab, script, speak, stream, width=333, include_usage=False)
-    assert reply.body == stream
+    body, record = play(route, _cut(stream, 333), include_usage=False)
+    assert body == stream
     failed = name == "groq-error-midstream"
     assert record.status is (Status.ERROR if failed else Status.OK)
     assert record.error_class == ("tool_use_failed" if failed else None)
@@ -76,15 +77,81 @@ def test_a_recorded_stream_passes_whole_and_ends_in_its_state(lab, script, speak
     assert sum(record.gap_buckets) == max(0, chunks - choices)
 
 
-@pytest.mark.parametrize("name", ["crusoe-chat", "groq-chat", "azure-chat-promptfilter", "litellm-1.99.4"])
-def test_only_a_chunk_that_is_nothing_but_usage_is_taken_out(lab, script, speak, recorded, name):
+def _only_usage(event):
+    text = event.removeprefix(b"data: ")
+    chunk = json.loads(text) if text.startswith(b"{") else {}
+    choices = chunk.get("choices", ())
+    bare = all(choice.get("delta") == {} and not choice.get("finish_reason") for choice in choices)
+    return bool(chunk.get("usage")) and bare
+
+
+@ANY_ROUTE
+@ANY_STREAM
+def test_only_a_chunk_that_is_nothing_but_usage_is_taken_out(play, recorded, route, name):
     stream = (recorded / f"{name}.sse").read_bytes()
     events = [event + b"\n\n" for event in stream.split(b"\n\n") if event]
-    bare = (b'"choices":[],"usage"', b'"choices":[{"index":0,"delta":{}}],"usage"')
-    kept = b"".join(event for event in events if not any(mark in event for mark in bare))
-    reply, record = _replay(lab, script, speak, stream, width=50, include_usage=True)
-    assert reply.body == kept
-    assert record.status is Status.OK
+    kept = b"".join(event for event in events if not _only_usage(event))
+    body, _ = play(route, _cut(stream, 50))
+    assert body == kept
+
+
+def _points(stream):
+    """Three places before anything says that the answer is whole or has failed."""
+    ends = (b'"finish_reason":"', b'"finish_reason": "', b"event: error", b"data: [DONE]")
+    whole = min(found for end in ends if (found := stream.find(end)) >= 0)
+    return [whole * quarter // 4 for quarter in (1, 2, 3)]
+
+
+@ANY_ROUTE
+@ANY_STREAM
+def test_a_stream_that_breaks_off_is_an_error(play, recorded, route, name):
+    stream = (recorded / f"{name}.sse").read_bytes()
+    for point in _points(stream):
+        body, died = play(route, _cut(stream[:point], 500), "cut", include_usage=False)
+        assert body == stream[:point]
+        assert (died.status, died.finish) == (Status.ERROR, Finish.ERROR)
+        assert died.error_class == {"proxy": "upstream_cut", "middleware": "app_error"}[route]
+        body, short = play(route, _cut(stream[:point], 500), "end")
+        assert stream.startswith(body)
+        assert (short.status, short.error_class) == (Status.ERROR, "stream_cut")
+        assert died.output_tokens == died.chunks == short.chunks
+        assert died.tokens_estimated
+
+
+@ANY_ROUTE
+@ANY_STREAM
+def test_a_stream_whose_client_leaves_is_an_abort(play, recorded, route, name):
+    stream = (recorded / f"{name}.sse").read_bytes()
+    for point in _points(stream):
+        body, record = play(route, _cut(stream[:point], 500), "gone", include_usage=False)
+        assert body == stream[:point]
+        assert (record.status, record.finish) == (Status.ABORTED, Finish.ABORT)
+        assert (record.error_class, record.tokens_estimated) == ("client_gone", True)
+        assert record.output_tokens == record.chunks
+
+
+SEEN_OTHERWISE = {"request_id", "replica", "vantage", "gap_max_us", "gap_buckets"}
+
+
+@ANY_STREAM
+def test_proxy_and_middleware_say_the_same_of_a_stream(play, recorded, name):
+    parts = _cut((recorded / f"{name}.sse").read_bytes(), 333)
+    bodies, records = zip(*(play(route, parts) for route in ROUTES), strict=True)
+    assert bodies[0] == bodies[1]
+    seen, inside = (
+        {
+            key: value
+            for key, value in asdict(record).items()
+            if key not in SEEN_OTHERWISE and not key.endswith("_us")
+        }
+        for record in records
+    )
+    assert seen == inside
+    measured = [
+        {key for key, value in asdict(record).items() if value is not None and key.endswith("_us")}
+        for record in records
+    ]
+    assert measured[0] == measured[1]
 
 
 @pytest.mark.parametrize("name", ["litellm-1.99.4", "dynamo-1.0.2-mocker", "llamacpp-0.5.0-dev-specdecode"])
