@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from decimal import Decimal
+from importlib import util
 
 import numpy as np
 import pytest
@@ -77,3 +79,18 @@ def counts_of():
         return Counts(0, objective.windows_us, (key,), good, totals)
 
     return make
+
+
+@pytest.fixture
+def benchmark_named(repository, monkeypatch):
+    """Return a script of `benchmarks/` as a module, for a small run of what it does at length."""
+
+    def load(name):
+        monkeypatch.syspath_prepend(str(repository / "benchmarks"))
+        spec = util.spec_from_file_location(name, repository / "benchmarks" / f"{name}.py")
+        module = util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)
+        spec.loader.exec_module(module)
+        return module
+
+    return load

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from importlib import util
 
 import numpy as np
 import pytest
@@ -83,16 +82,10 @@ def test_traffic_to_come_repeats_the_hours_of_the_day():
     assert (made.likely_us - 1) // HOUR % 24 == 12
 
 
-def test_the_interval_covers_four_months_in_five(repository, monkeypatch):
+def test_the_interval_covers_four_months_in_five(benchmark_named):
     """As `benchmarks/slo_forecast.py` with fewer months: 75-85 % asked, wider for chance."""
-    monkeypatch.syspath_prepend(str(repository / "benchmarks"))
-    spec = util.spec_from_file_location("slo_forecast", repository / "benchmarks/slo_forecast.py")
-    simulated = util.module_from_spec(spec)
-    monkeypatch.setitem(__import__("sys").modules, "slo_forecast", simulated)
-    spec.loader.exec_module(simulated)
+    coverage = benchmark_named("slo_forecast").coverage
     inside = [
-        simulated.coverage(60, a_day, rolls=rolls, seed=7)["inside"]
-        for a_day in (6.0, 24.0)
-        for rolls in (False, True)
+        coverage(60, a_day, rolls=rolls, seed=7)["inside"] for a_day in (6.0, 24.0) for rolls in (False, True)
     ]
     assert 0.72 <= np.mean(inside) <= 0.88
