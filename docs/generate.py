@@ -7,8 +7,13 @@ import inspect
 import sys
 from pathlib import Path
 
+import slo.indicator
 from collector.dcgm_names import HOSTNAME_LABELS, NOT_SERVED, SERIES
 from collector.engines import Engine, Fold, Signal, engines
+from service.objectives.parameters import parameters
+from slo import expression
+from slo.indicator import Indicator
+from slo.indicators import indicators
 from telemetry.catalog import ENGINE_LABELS, GPU_LABELS, METRICS, PREFIX, Metric
 from telemetry.columns import TABLES, TableSpec
 from telemetry.identity import Vantage
@@ -143,11 +148,43 @@ def dcgm_page() -> str:
     )
 
 
+def _indicator(cls: type[Indicator]) -> str:
+    rules = inspect.cleandoc(cls.__doc__ or "")
+    rows = "".join(
+        f"| `{each.name}` | {each.meaning} | {'required' if each.required else f'`{each.default}`' if each.default else 'optional'} |\n"
+        for each in parameters(cls)
+    )
+    table = f"| parameter | is a | default |\n|---|---|---|\n{rows}\n" if rows else ""
+    more = f"\n\n### Conditions\n\n{inspect.getdoc(expression)}" if cls.kind == "predicate" else ""
+    title = (inspect.getdoc(sys.modules[cls.__module__]) or "").split("\n\n")[0].replace("\n", " ")
+    return f"\n## {cls.kind}\n\n{title} Counts {cls.unit}, from the facts `{cls.table}`.\n\n{table}{rules}{more}\n"
+
+
+def indicators_page() -> str:
+    """Return the page of every indicator: what it counts, its parameters, its rules."""
+    known = indicators().values()
+    rules = (inspect.getdoc(slo.indicator) or "").partition("The rules that all")[2]
+    rows = "".join(
+        f"| [`{cls.kind}`](#{cls.kind}) | {cls.unit} | {', '.join(f'`{each.name}`' for each in parameters(cls))} |\n"
+        for cls in known
+    )
+    intro = (
+        f"{HEAD}# Indicators\n\nAn indicator calls each fact good, bad, or not its business; an [objective](objectives.md) names "
+        "one and promises how large a share is good. Every limit is compared in whole numbers, exactly.\n\n"
+        "| indicator | counts | parameters |\n|---|---|---|\n"
+        f"{rows}\nWhat it counts is what the `total` of a ratio names: `indicator: tokens`. A duration is a number and a unit "
+        "(`us ms s m h d w`).\n\n## Rules of all\n\nThe rules that all"
+        f"{rules}\n"
+    )
+    return intro + "".join(_indicator(cls) for cls in known)
+
+
 PAGES = {
     "metrics.md": metrics_page,
     "facts.md": schema_page,
     "engines.md": engines_page,
     "dcgm.md": dcgm_page,
+    "indicators.md": indicators_page,
 }
 
 

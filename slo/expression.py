@@ -7,8 +7,8 @@ signs `< <= > >= == != + - * /` and brackets; `and`, `or`, `not`; `is None`, `is
 
 Three-valued: what was not measured makes a comparison neither true nor false, and the whole
 too unless the rest settles it (`and` with something false, `or` with something true). Numbers
-are doubles, exact up to 2^53; a division by zero is unknown. Bounded by `MOST_CHARACTERS` and
-`MOST_PARTS`; evaluated at once over all rows.
+are doubles, exact up to 2^53; a division by zero is unknown. At most 1,000 characters and 200
+parts; evaluated at once over all rows.
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ from telemetry.frame import Frame, Mask
 class Availability(RequestIndicator):
     """Good = ended without failure.
 
-    An aborted request says nothing about the service and is not counted, unless `patience_us`
-    is set: then a client that left after waiting longer than that for a first token had been
-    let down, and counts bad; so does one that is still waiting.
+    An aborted request says nothing about the service and is not counted, unless `patience` is
+    set: then a client that left after waiting longer than that for a first token had been let
+    down, and counts bad; one that is still waiting counts bad at that instant.
     """
 
     patience_us: int | None = None

@@ -14,7 +14,8 @@ from telemetry.frame import Frame, Mask
 class EndToEnd(RequestIndicator):
     """Good = ended well within the limit (inclusive).
 
-    A client that left is bad if it left after the limit, else not counted.
+    A client that left is bad if it left after the limit, else not counted. A request still in
+    flight counts bad the instant it crosses the limit.
     """
 
     limit_us: int

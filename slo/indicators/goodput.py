@@ -38,6 +38,8 @@ class Goodput(RequestIndicator):
 
     With `aiperf`, a missing value makes a request bad: a TTFT nobody saw, the pace of an answer
     of at most one token, all that a client who left did not wait for.
+
+    A request still in flight counts bad the instant any part is certain to be broken.
     """
 
     ttft_us: int | None = None

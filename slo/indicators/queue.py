@@ -14,7 +14,9 @@ from telemetry.frame import Frame
 class QueueTime(RequestIndicator):
     """Good = first scheduled within the limit (inclusive).
 
-    Only engines and spans see it; where it was not measured, the request is not counted.
+    Only engines and spans see it; where it was not measured, the request is not counted. A
+    client that left is judged by what had been measured. Nothing counts while in flight: a
+    request under way does not tell whether it was scheduled.
     """
 
     limit_us: int

@@ -19,7 +19,7 @@ class Tpot(RequestIndicator):
     An answer of at most one token has no pace and is good (vLLM's `--goodput` gives it 0).
     A client that left mid-stream is bad if even a token at that instant would have been late,
     (e2e - TTFT) > limit x n, else not counted: the pace could have recovered. For the same
-    reason an unended request is never bad for certain.
+    reason a request in flight is never bad for certain.
     """
 
     limit_us: int

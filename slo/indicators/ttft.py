@@ -23,7 +23,9 @@ class Ttft(RequestIndicator):
     """Good = first token within the limit (inclusive).
 
     A client that left before any token is bad if it had waited longer than the limit, else
-    not counted: whether the token would have come in time is not known.
+    not counted: whether the token would have come in time is not known. A request still in
+    flight counts bad the instant it has waited longer than the limit; an answer that comes
+    whole has no first token that could be late.
     """
 
     limit_us: int
