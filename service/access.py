@@ -40,13 +40,17 @@ class KnownCallers:
         self._known: dict[str, tuple[float, Caller]] = {}
         self._lock = threading.Lock()
 
+    def remembered(self, secret: str) -> Caller | None:
+        """Return who a token belongs to, if it was looked up within the last second. No query."""
+        with self._lock:
+            found = self._known.get(_digest(secret))
+        return found[1] if found is not None and self._clock() - found[0] < REMEMBERED_SECONDS else None
+
     def find(self, secret: str) -> Caller | None:
         """Return who a token belongs to; None for one that is unknown or revoked."""
-        digest, now = hashlib.sha256(secret.encode()).hexdigest(), self._clock()
-        with self._lock:
-            found = self._known.get(digest)
-        if found is not None and now - found[0] < REMEMBERED_SECONDS:
-            return found[1]
+        now = self._clock()
+        if (known := self.remembered(secret)) is not None:
+            return known
         token = self._tokens.find(secret)
         if token is None:
             return None
@@ -54,5 +58,9 @@ class KnownCallers:
         with self._lock:
             if len(self._known) >= MOST_REMEMBERED:
                 self._known.clear()
-            self._known[digest] = (now, caller)
+            self._known[_digest(secret)] = (now, caller)
         return caller
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

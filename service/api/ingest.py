@@ -56,7 +56,7 @@ class Door:
             self._bytes -= size
 
 
-def the_door(request: Request) -> Door:
+async def the_door(request: Request) -> Door:
     """Return the door of this app, made at the first batch."""
     state = request.app.state
     if not hasattr(state, "door"):
