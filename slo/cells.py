@@ -64,6 +64,8 @@ class Cells:
 
     def take(self, rows: Mask) -> Cells:
         """Return the chosen rows."""
+        if rows.all():
+            return self
         return Cells.of(
             self.keys,
             group=self.group[rows],
