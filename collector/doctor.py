@@ -31,7 +31,6 @@ from collector.saved_page import near_name
 from collector.settings import MIB, EngineTarget, Settings
 from collector.web import WebError, connection_to, exchange, fetch
 from telemetry.samples import ActivitySource, EngineSample, GpuSample
-from telemetry.source import Source
 
 T = TypeVar("T")
 
@@ -39,6 +38,7 @@ _DRIVER_SECONDS: Final = 10.0
 _PAGE_SECONDS: Final = 2.0
 _GPM_PAUSE_SECONDS: Final = 0.15
 """GPM refreshes every 100 ms: two samples must lie further apart."""
+_READINGS: Final = 4
 _OFFSET_WARN, _OFFSET_FAIL = 1.0, 300.0
 _DISK_WARN: Final = 1_024 * MIB
 _NEEDED: Final = ("energy_millijoules_total", "memory_used_bytes", "power_watts", "event_reasons")
@@ -119,49 +119,59 @@ def _count(settings: Settings, seen: int) -> Check:
 
 
 def _gpu(source: GpuSource) -> Iterator[Check]:
-    sample = _second_sample(source)
-    if not isinstance(sample, GpuSample) or not sample.up:
+    samples = _samples(source)
+    if not samples or not samples[0].up:
         hint = "see the kernel log for an Xid; a reset or a reboot may be due"
         yield Check(source.name, Status.FAIL, "The GPU is lost or its driver call hangs.", hint)
         return
+    sample, *instances = samples
     title = f"GPU {sample.gpu_index} {sample.gpu_model}, driver {sample.driver_version}"
     untold = [name for name in _NEEDED if getattr(sample, name) is None]
     hint = f"not told by this GPU: {', '.join(untold)}" if untold else ""
     yield Check(source.name, Status.WARN if untold else Status.OK, f"{title}: readable.", hint)
-    yield _activity(source.name, sample)
+    yield _activity(f"{source.name} activity", sample, source.withdrawn)
+    for instance in instances:
+        name = f"{source.name} MIG {instance.mig_profile} {instance.gpu_uuid}"
+        yield _activity(name, instance, frozenset())
 
 
-def _second_sample(source: Source) -> object:
-    """Return the second of two readings: activity is what lies between them. None = it hangs."""
+def _samples(source: GpuSource) -> list[GpuSample]:
+    """Return the last of a few readings, of the GPU and its MIG instances; empty when it hangs.
 
-    def read_twice() -> object:
-        source.read(HostClock().now_us())
-        time.sleep(_GPM_PAUSE_SECONDS)
-        records = source.read(HostClock().now_us()).records
+    Activity is what lies between two readings, and a counter is a liar only after some more.
+    """
+
+    def read() -> list[GpuSample]:
+        for _ in range(_READINGS):
+            records = source.read(HostClock().now_us()).records
+            time.sleep(_GPM_PAUSE_SECONDS)
         source.close()
-        return records[0] if records else None
+        return [record for record in records if isinstance(record, GpuSample)]
 
     try:
-        return _within(_DRIVER_SECONDS, read_twice)
+        return _within(_DRIVER_SECONDS, read)
     except TimeoutError:
-        return None
+        return []
 
 
-def _activity(name: str, sample: GpuSample) -> Check:
-    name = f"{name} activity"
-    if sample.activity_source not in _REAL:
-        return Check(
-            name,
-            Status.WARN,
-            "No SM, tensor or DRAM activity: only kernel-busy, which does not mean work.",
-            "activity needs Hopper or newer, a recent driver, and leave to read it",
-        )
+def _activity(name: str, sample: GpuSample, withdrawn: frozenset[ActivitySource]) -> Check:
     ratios = {
         "SM": sample.sm_activity_ratio,
         "tensor": sample.tensor_activity_ratio,
         "DRAM": sample.dram_activity_ratio,
     }
     told = ", ".join(f"{what} {'-' if value is None else f'{value:.1%}'}" for what, value in ratios.items())
+    sentence = f"{told} (source {sample.activity_source or 'none'})."
+    if withdrawn:
+        return Check(
+            name,
+            Status.WARN,
+            f"{sentence} Not used, for it reads zero under load: {', '.join(sorted(withdrawn))}.",
+            "an Xid stopped the counters, or another profiler holds them: reset the GPU, end the profiler",
+        )
+    if sample.activity_source not in _REAL:
+        hint = "tensor and DRAM activity need Hopper or newer, a recent driver, and leave to read them"
+        return Check(name, Status.WARN, f"{sentence} SM activity is an estimate at best.", hint)
     if sample.kernel_busy_ratio and not any(ratios.values()):
         return Check(
             name,
@@ -170,7 +180,7 @@ def _activity(name: str, sample: GpuSample) -> Check:
             "another profiler may hold the counters; a spinning kernel looks so too",
         )
     hint = "" if any(ratios.values()) else "the GPU is idle: look again under load to see them move"
-    return Check(name, Status.OK, f"{told} (source {sample.activity_source}).", hint)
+    return Check(name, Status.OK, sentence, hint)
 
 
 def _engines(settings: Settings) -> Iterator[Check]:

@@ -3,76 +3,75 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from itertools import cycle
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import pynvml
 
 from collector.clock import elapsed_us
 from collector.fit import fitting
-from collector.gpus.fields import FieldReader
-from collector.gpus.gpm import Activity, GpmReader
-from collector.gpus.identity import GpuIdentity, identity_columns
+from collector.gpus.activity import Evidence, Ladder
+from collector.gpus.fields import LOAD, FieldReader
+from collector.gpus.gpm import GpmReader
+from collector.gpus.identity import GpuIdentity, identity_columns, identity_of
+from collector.gpus.mig import MigInstances, activity_columns, memory_columns
 from collector.gpus.nvml import ask, call
-from telemetry.samples import ActivitySource, GpuSample
+from collector.gpus.steady import SteadyReader
+from telemetry.samples import GpuSample
+
+Read = Callable[[Any], Any]
 
 MAX_CALLS_A_TICK: Final = 10
-
-
-def _enforced_limit(handle: Any) -> float | None:
-    milliwatts = ask(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)
-    return None if milliwatts is None else milliwatts / 1_000
-
-
-def _temperature(handle: Any) -> float | None:
-    """Ask by the call that stays, then by the one that CUDA 14 drops and old drivers have."""
-    celsius = ask(pynvml.nvmlDeviceGetTemperatureV, handle, pynvml.NVML_TEMPERATURE_GPU)
-    if celsius is None:
-        celsius = ask(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU)
-    return None if celsius is None else float(celsius)
-
-
-_SETTINGS: Final[tuple[tuple[str, Callable[[Any], Any]], ...]] = (
-    ("power_limit_watts", _enforced_limit),
-    ("pcie_width", lambda handle: ask(pynvml.nvmlDeviceGetCurrPcieLinkWidth, handle)),
-    ("pcie_generation", lambda handle: ask(pynvml.nvmlDeviceGetCurrPcieLinkGeneration, handle)),
-    ("pcie_width_max", lambda handle: ask(pynvml.nvmlDeviceGetMaxPcieLinkWidth, handle)),
-    ("sm_clock_max_mhz", lambda handle: ask(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM)),
-)
-"""What changes by an operator's hand or a fault, not by load: one of these a tick, in turn."""
+"""Driver calls for a GPU, and for each of its MIG instances, in one tick."""
+_MIG_EVERY: Final = 8
+"""Ticks between two looks at the MIG mode of a GPU."""
 
 
 class GpuDevice:
     """A GPU under one handle of one session generation. Not thread-safe.
 
-    Raises `DriverError` from the constructor and from `sample` when the GPU is lost or the
+    Raises `DriverError` from the constructor and from `samples` when the GPU is lost or the
     driver refuses; a value that is merely not offered is None.
     """
 
-    def __init__(self, identity: GpuIdentity, *, host: str, generation: int) -> None:
+    def __init__(self, uuid: str, *, host: str, generation: int, ladder: Ladder) -> None:
         self.generation = generation
-        self._identity = identity
         self._host = host
-        self._handle = call(pynvml.nvmlDeviceGetHandleByUUID, identity.uuid)
-        self._fields = FieldReader(self._handle)
+        self._ladder = ladder
+        self._handle = call(pynvml.nvmlDeviceGetHandleByUUID, uuid)
+        self.identity: GpuIdentity = identity_of(self._handle)
+        self._fields = FieldReader(self._handle, LOAD)
+        told = self._fields.read()
+        self._energy_by_call = (
+            "energy_millijoules_total" not in told
+            and ask(pynvml.nvmlDeviceGetTotalEnergyConsumption, self._handle) is not None
+        )
+        self._steady = SteadyReader(self._handle, told=told)
         self._gpm = GpmReader(self._handle)
-        self._settings = {column: read(self._handle) for column, read in _SETTINGS}
-        self._turn = cycle(_SETTINGS)
+        self.mig = MigInstances(self._handle, self.identity, host=host)
+        self._temperature = _answering(self._handle, _TEMPERATURE)
+        self._event_reasons = _answering(self._handle, _EVENT_REASONS)
+        self._energy: tuple[int, int] | None = None
+        self._ticks = 0
 
-    def sample(self, now_us: int) -> GpuSample:
-        """Read the GPU; `now_us` is the UTC instant the row carries, in microseconds."""
+    def samples(self, now_us: int) -> list[GpuSample]:
+        """Read the GPU and then its MIG instances; `now_us` is the UTC instant of the rows."""
         begun = time.monotonic()
-        values: dict[str, Any] = {**self._load(), **self._fields.read()}
-        if "power_watts" not in values:
-            values["power_watts"] = self._board_power()
+        self._take_turn()
+        values = {**self._steady.columns, **self._load(), **self._power(now_us)}
+        values |= self._activity(values)
+        identity = identity_columns(self.identity, self._host, now_us)
+        values.pop("mean_watts")
+        whole = GpuSample(**identity, **fitting(values), read_us=elapsed_us(begun))
+        return [whole, *self.mig.samples(now_us)]
+
+    def _take_turn(self) -> None:
+        """Read one of the things that rarely change."""
+        self._ticks += 1
+        if self.mig.supported and self._ticks % _MIG_EVERY == 0:
+            self.mig.refresh()
         else:
-            column, read = next(self._turn)
-            self._settings[column] = read(self._handle)
-        values |= self._settings
-        values |= _activity_columns(self._gpm.read(), values["kernel_busy_ratio"])
-        identity = identity_columns(self._identity, self._host, now_us)
-        return GpuSample(**identity, **fitting(values), read_us=elapsed_us(begun))
+            self._steady.turn()
 
     def _load(self) -> dict[str, Any]:
         handle = self._handle
@@ -81,42 +80,80 @@ class GpuDevice:
             "kernel_busy_ratio": None if busy is None else busy.gpu / 100,
             "memory_busy_ratio": None if busy is None else busy.memory / 100,
             "sm_clock_mhz": ask(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM),
-            "memory_clock_mhz": ask(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_MEM),
-            "temperature_celsius": _temperature(handle),
-            "event_reasons": ask(pynvml.nvmlDeviceGetCurrentClocksEventReasons, handle),
-            **self._memory(),
+            "temperature_celsius": self._temperature(handle),
+            "event_reasons": self._event_reasons(handle),
+            **memory_columns(handle),
         }
 
-    def _memory(self) -> dict[str, int]:
-        """Only the second version: the first counts the driver's reservation as used."""
-        memory = ask(pynvml.nvmlDeviceGetMemoryInfo, self._handle, pynvml.nvmlMemory_v2)
-        if memory is None:
-            return {}
-        return {
-            "memory_total_bytes": memory.total,
-            "memory_reserved_bytes": memory.reserved,
-            "memory_used_bytes": memory.used,
-            "memory_free_bytes": memory.free,
-        }
+    def _power(self, now_us: int) -> dict[str, Any]:
+        """Return the field values of the tick, and what a call of its own must tell instead.
 
-    def _board_power(self) -> float | None:
-        milliwatts = ask(pynvml.nvmlDeviceGetPowerUsage, self._handle)
-        return None if milliwatts is None else milliwatts / 1_000
+        The energy counter is the truth that money is made of; the power is for people. A power
+        that no field tells is the counter's own mean, so that one more call is always enough.
+        """
+        values: dict[str, Any] = dict(self._fields.read())
+        if self._energy_by_call:
+            values["energy_millijoules_total"] = ask(pynvml.nvmlDeviceGetTotalEnergyConsumption, self._handle)
+        mean = self._mean_watts(now_us, values.get("energy_millijoules_total"))
+        if "power_watts" not in values:
+            values["power_watts"] = mean if self._energy_by_call else _board_power(self._handle)
+        values["mean_watts"] = values["power_watts"] if mean is None else mean
+        return values
+
+    def _mean_watts(self, now_us: int, millijoules: int | None) -> float | None:
+        """Return the mean power since the tick before; None at first and when the counter fell."""
+        before = self._energy
+        self._energy = None if millijoules is None else (now_us, millijoules)
+        if before is None or millijoules is None or millijoules < before[1] or now_us <= before[0]:
+            return None
+        return 1e3 * (millijoules - before[1]) / (now_us - before[0])
+
+    def _activity(self, values: dict[str, Any]) -> dict[str, Any]:
+        gpm = self._gpm.read()
+        seen = Evidence(
+            counters=gpm.counters,
+            ratios=gpm.ratios,
+            kernel_busy_ratio=values["kernel_busy_ratio"],
+            sm_clock_mhz=values["sm_clock_mhz"],
+            sm_clock_max_mhz=values["sm_clock_max_mhz"],
+            watts=values["mean_watts"],
+            limit_watts=values["power_limit_watts"],
+            idle=bool((values["event_reasons"] or 0) & pynvml.nvmlClocksEventReasonGpuIdle),
+        )
+        return activity_columns(self._ladder.climb(seen))
 
     def close(self) -> None:
         """Give back what the driver holds for this handle."""
+        self.mig.close()
         self._gpm.close()
 
 
-def _activity_columns(activity: Activity | None, kernel_busy_ratio: float | None) -> dict[str, Any]:
-    """Name the best source there is. Kernel-busy never fills an activity: it is not one."""
-    if activity is None:
-        source = None if kernel_busy_ratio is None else ActivitySource.KERNEL_BUSY
-        return {"activity_source": source}
-    return {
-        "sm_activity_ratio": activity.sm_ratio,
-        "sm_occupancy_ratio": activity.occupancy_ratio,
-        "tensor_activity_ratio": activity.tensor_ratio,
-        "dram_activity_ratio": activity.dram_ratio,
-        "activity_source": activity.source,
-    }
+def _celsius(function: Callable[..., Any]) -> Read:
+    def read(handle: Any) -> float | None:
+        celsius = ask(function, handle, pynvml.NVML_TEMPERATURE_GPU)
+        return None if celsius is None else float(celsius)
+
+    return read
+
+
+def _reasons(function: Callable[..., Any]) -> Read:
+    return lambda handle: ask(function, handle)
+
+
+_TEMPERATURE: Final = (_celsius(pynvml.nvmlDeviceGetTemperatureV), _celsius(pynvml.nvmlDeviceGetTemperature))
+"""The call that stays, and the one that CUDA 14 drops and old drivers have."""
+_EVENT_REASONS: Final = (
+    _reasons(pynvml.nvmlDeviceGetCurrentClocksEventReasons),
+    _reasons(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons),
+)
+"""The new name, and the one of drivers before 535."""
+
+
+def _answering(handle: Any, ways: Sequence[Read]) -> Read:
+    """Return the first of some calls that this driver answers, so that a tick makes only that one."""
+    return next((way for way in ways if way(handle) is not None), lambda _: None)
+
+
+def _board_power(handle: Any) -> float | None:
+    milliwatts = ask(pynvml.nvmlDeviceGetPowerUsage, handle)
+    return None if milliwatts is None else milliwatts / 1_000

@@ -1,8 +1,8 @@
 """What the SMs, tensor pipes and DRAM of a GPU really did (NVML GPM, Hopper and newer).
 
-Two ways, best first: cycle counters since the GPU's reset, differenced here and so exact over
-any interval; or ratios that the driver computes between two samples. One driver call reads both.
-Needs no daemon and no root; an older GPU, an older driver or a refusal gives None.
+Two rungs of the ladder from one driver call: cycle counters since the GPU's reset, differenced here
+and so exact over any interval; and ratios that the driver computes between two samples. Needs no
+daemon and no root; an older GPU, an older driver or a refusal gives neither.
 
 Formulas: SM activity = active / elapsed SM cycles, tensor activity = MMA-active / elapsed
 (metric ids 248, 249, 250); DRAM activity and occupancy exist as ratios only (ids 10, 3).
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Any, Final
 
 import pynvml
 
+from collector.gpus.activity import Activity
 from collector.gpus.nvml import ABSENT, DriverError, ask, call
 from telemetry.counters import increase
 from telemetry.samples import ActivitySource
@@ -26,32 +28,43 @@ from telemetry.samples import ActivitySource
 _SM, _OCCUPANCY, _TENSOR, _DRAM = 2, 3, 5, 10
 _ELAPSED, _ACTIVE, _TENSOR_ACTIVE = 248, 249, 250
 _METRICS: Final = (_SM, _OCCUPANCY, _TENSOR, _DRAM, _ELAPSED, _ACTIVE, _TENSOR_ACTIVE)
+_LONGEST_SECONDS: Final = 600.0
+"""Two samples further apart are not compared: the driver's own sums may have wrapped between them."""
+_ASK_AGAIN_AFTER: Final = 300
+"""Readings until a refusal is put to the test again: leave may be given while we run."""
 _LOCK: Final = threading.Lock()
 """GPM calls of one process never run side by side: the driver was seen to crash on it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Activity:
-    """Ratios 0..1 over the interval since the reading before; None = not measured."""
+@dataclass(frozen=True, slots=True)
+class GpmReading:
+    """What both rungs tell over the interval since the reading before; None = it cannot tell now."""
 
-    sm_ratio: float | None
-    occupancy_ratio: float | None
-    tensor_ratio: float | None
-    dram_ratio: float | None
-    source: ActivitySource
+    counters: Activity | None = None
+    ratios: Activity | None = None
+
+
+_NOTHING: Final = GpmReading()
 
 
 class GpmReader:
-    """The activity of one GPU under one handle. Not thread-safe; its source's thread owns it.
+    """The activity of one GPU, or of a MIG instance by its parent's handle and its instance id.
 
-    Costs two driver calls a reading. Holds two sample buffers of the driver until `close`.
+    Not thread-safe; one thread owns it. A reading costs two driver calls. Holds two sample buffers
+    of the driver until `close`.
     """
 
-    def __init__(self, handle: Any, *, patience_seconds: float = 0.05) -> None:
-        self._handle = handle
+    def __init__(
+        self, handle: Any, *, gpu_instance: int | None = None, patience_seconds: float = 0.05
+    ) -> None:
+        self._take: tuple[Any, ...] = (
+            (pynvml.nvmlGpmSampleGet, handle)
+            if gpu_instance is None
+            else (pynvml.nvmlGpmMigSampleGet, handle, gpu_instance)
+        )
         self._patience = patience_seconds
         self._samples: list[Any] = []
-        self._filled = False
+        self._taken_at: float | None = None
         self._counters: Mapping[int, float] = {}
         self._request = pynvml.c_nvmlGpmMetricsGet_t()
         self._request.version = pynvml.NVML_GPM_METRICS_GET_VERSION
@@ -60,34 +73,41 @@ class GpmReader:
             slot.metricId = metric
         support = ask(pynvml.nvmlGpmQueryDeviceSupport, handle)
         self.supported = bool(support is not None and support.isSupportedDevice)
+        self._refused_for = 0
 
-    def read(self) -> Activity | None:
+    def read(self) -> GpmReading:
         """Return the activity since the last call.
 
-        None on the first call, where GPM is not offered, and while another GPU's call holds
-        the lock. Raises `DriverError`.
+        Nothing on the first call, where GPM is not offered or refused, and while another GPU's
+        call holds the lock. Raises `DriverError`.
         """
-        if not self.supported or not _LOCK.acquire(timeout=self._patience):
-            return None
+        if not self.supported or self._is_refused() or not _LOCK.acquire(timeout=self._patience):
+            return _NOTHING
         try:
             values = self._measure()
         except DriverError as error:
             if error.code not in ABSENT:
                 raise
-            self.supported = False  # refused although announced, for want of permission
-            return None
+            self._refused_for = _ASK_AGAIN_AFTER  # although announced, for want of permission
+            self._taken_at = None
+            return _NOTHING
         finally:
             _LOCK.release()
-        return None if values is None else self._activity(values)
+        return _NOTHING if values is None else self._reading(values)
+
+    def _is_refused(self) -> bool:
+        self._refused_for = max(0, self._refused_for - 1)
+        return self._refused_for > 0
 
     def _measure(self) -> dict[int, float] | None:
+        """Take a sample and return what lies between it and the one before, None at the first."""
         if not self._samples:
             self._samples = [call(pynvml.nvmlGpmSampleAlloc) for _ in range(2)]
         older, newer = self._samples
-        call(pynvml.nvmlGpmSampleGet, self._handle, newer)
+        call(*self._take, newer)
         self._samples = [newer, older]
-        if not self._filled:
-            self._filled = True
+        before, self._taken_at = self._taken_at, time.monotonic()
+        if before is None or self._taken_at - before > _LONGEST_SECONDS:
             return None
         self._request.sample1, self._request.sample2 = older, newer
         call(pynvml.nvmlGpmMetricsGet, self._request)
@@ -97,25 +117,18 @@ class GpmReader:
             if slot.nvmlReturn == pynvml.NVML_SUCCESS and math.isfinite(slot.value)
         }
 
-    def _activity(self, now: Mapping[int, float]) -> Activity:
+    def _reading(self, now: Mapping[int, float]) -> GpmReading:
         before, self._counters = self._counters, now
-        sm, tensor = (self._share(before, now, metric) for metric in (_ACTIVE, _TENSOR_ACTIVE))
-        counted = sm is not None and tensor is not None
-        return Activity(
-            sm_ratio=sm if counted else _ratio(now.get(_SM)),
-            occupancy_ratio=_ratio(now.get(_OCCUPANCY)),
-            tensor_ratio=tensor if counted else _ratio(now.get(_TENSOR)),
-            dram_ratio=_ratio(now.get(_DRAM)),
-            source=ActivitySource.GPM_COUNTERS if counted else ActivitySource.GPM,
+        sm, tensor = (_share(before, now, metric) for metric in (_ACTIVE, _TENSOR_ACTIVE))
+        occupancy, dram = _ratio(now.get(_OCCUPANCY)), _ratio(now.get(_DRAM))
+        return GpmReading(
+            counters=_activity(ActivitySource.GPM_COUNTERS, sm, tensor, occupancy, dram)
+            if sm is not None and tensor is not None
+            else None,
+            ratios=_activity(
+                ActivitySource.GPM, _ratio(now.get(_SM)), _ratio(now.get(_TENSOR)), occupancy, dram
+            ),
         )
-
-    @staticmethod
-    def _share(before: Mapping[int, float], now: Mapping[int, float], metric: int) -> float | None:
-        elapsed = increase(before.get(_ELAPSED), now.get(_ELAPSED))
-        active = increase(before.get(metric), now.get(metric))
-        if not elapsed or active is None or active > elapsed:
-            return None  # unknown, or a reset between the two counters
-        return active / elapsed
 
     def close(self) -> None:
         """Give the buffers back; a driver that is gone has taken them with it."""
@@ -123,6 +136,28 @@ class GpmReader:
             with suppress(DriverError):
                 ask(pynvml.nvmlGpmSampleFree, sample)
         self._samples = []
+
+
+def _activity(
+    source: ActivitySource,
+    sm: float | None,
+    tensor: float | None,
+    occupancy: float | None,
+    dram: float | None,
+) -> Activity | None:
+    if (sm, tensor, occupancy, dram) == (None, None, None, None):
+        return None
+    return Activity(
+        source=source, sm_ratio=sm, tensor_ratio=tensor, occupancy_ratio=occupancy, dram_ratio=dram
+    )
+
+
+def _share(before: Mapping[int, float], now: Mapping[int, float], metric: int) -> float | None:
+    elapsed = increase(before.get(_ELAPSED), now.get(_ELAPSED))
+    active = increase(before.get(metric), now.get(metric))
+    if not elapsed or active is None or active > elapsed:
+        return None  # unknown, or a reset between the two counters
+    return active / elapsed
 
 
 def _ratio(percent: float | None) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pynvml
 
-from collector.gpus.nvml import LOST, DriverError, Session, ask, call
+from collector.gpus.nvml import RENEW, DriverError, Session, ask, call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,22 +33,24 @@ def identity_of(handle: Any) -> GpuIdentity:
     )
 
 
-def enumerate_gpus(session: Session) -> list[GpuIdentity]:
-    """Return every GPU that answers, by index; one that is lost is left out.
+def enumerate_gpus(session: Session) -> tuple[list[GpuIdentity], int]:
+    """Return every GPU that answers, by index, and how many did not.
 
-    Initialises the driver when nobody has. Raises `DriverError` or `DriverBusy`.
+    One that is lost or broken hides none of its neighbours. Initialises the driver when nobody
+    has. Raises `DriverError` when the driver itself is gone, or `DriverBusy`.
     """
     if not session.generation:
         session.renew(0)
     found: list[GpuIdentity] = []
     with session.use():
-        for index in range(call(pynvml.nvmlDeviceGetCount)):
+        count = call(pynvml.nvmlDeviceGetCount)
+        for index in range(count):
             try:
                 found.append(identity_of(call(pynvml.nvmlDeviceGetHandleByIndex, index)))
             except DriverError as error:
-                if error.code not in LOST:
+                if error.code in RENEW:
                     raise
-    return found
+    return found, count - len(found)
 
 
 def identity_columns(identity: GpuIdentity, host: str, now_us: int) -> dict[str, Any]:

@@ -43,6 +43,9 @@ RENEW: Final = frozenset(
 )
 """Answers that mean this process must initialise the driver anew."""
 
+GONE: Final = LOST | RENEW
+"""Answers after which nothing can be read from a GPU until the driver finds it again."""
+
 _HINTS: Final = {
     pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "load the driver (nvidia-smi must work on this host)",
     pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "install the NVIDIA driver, or leave gpus off",

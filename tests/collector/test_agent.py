@@ -77,7 +77,8 @@ def test_none_is_no_series_and_zero_is_one(run_agent, make_driver, eventually):
     agent = run_agent()
     eventually(lambda: series(agent, "inferometer_gpu_up"))
     assert list(series(agent, "inferometer_gpu_kernel_busy_ratio").values()) == [0.0]
-    assert series(agent, "inferometer_gpu_sm_activity_ratio") == {}
+    assert list(series(agent, "inferometer_gpu_sm_activity_ratio").values()) == [0.0]
+    assert series(agent, "inferometer_gpu_tensor_activity_ratio") == {}
 
 
 def test_a_lost_gpu_is_down_with_its_identity_and_back_by_evidence(run_agent, make_driver, eventually):

@@ -53,7 +53,16 @@ def test_an_older_gpu_has_no_activity_and_that_is_said(checks, make_driver):
     make_driver().without_gpm(0)
     found = checks(gpus=True)
     check = next(check for name, check in found.items() if name.endswith("activity"))
-    assert check.status is Status.WARN and "kernel-busy, which does not mean work" in check.sentence
+    assert check.status is Status.WARN
+    assert "SM 35.5%, tensor -, DRAM - (source clock_weighted). SM activity is an estimate" in check.sentence
+
+
+def test_mig_instances_are_told_beside_their_gpu(checks, make_driver):
+    make_driver().partition(0, "1g.10gb", "2g.20gb")
+    found = checks(gpus=True)
+    instances = [check for name, check in found.items() if " MIG " in name]
+    assert [check.status for check in instances] == [Status.OK, Status.OK]
+    assert "SM 61.0%" in instances[0].sentence
 
 
 def test_counters_that_read_zero_under_load_are_suspected(checks, make_driver):
@@ -80,7 +89,7 @@ def test_a_driver_that_hangs_is_told(checks, make_driver, monkeypatch):
 
 
 def test_a_gpu_that_hangs_is_told(checks, make_driver, monkeypatch):
-    monkeypatch.setattr(doctor, "_DRIVER_SECONDS", 0.5)
+    monkeypatch.setattr(doctor, "_DRIVER_SECONDS", 1.5)
     make_driver(gpus=2).wedge(1, "nvmlDeviceGetUtilizationRates")
     statuses = [check.status for name, check in checks(gpus=True).items() if name.startswith("gpu:")]
     assert statuses == [Status.OK, Status.OK, Status.FAIL]

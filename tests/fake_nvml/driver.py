@@ -21,13 +21,20 @@ HERE = Path(__file__).parent
 SOURCES = sorted([*HERE.glob("*.c"), *HERE.glob("*.h"), *HERE.glob("*.def")])
 FUNCTIONS = re.findall(r"^FN\((\w+)\)", (HERE / "functions.def").read_text(), re.MULTILINE)
 DOUBLE, UNSIGNED, LONG = 0, 1, 3
-NOT_SUPPORTED, DRIVER_NOT_LOADED = 3, 9
+UNINITIALIZED, INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION, NOT_FOUND = 1, 2, 3, 4, 6
+DRIVER_NOT_LOADED, TIMEOUT, FUNCTION_NOT_FOUND, IS_LOST, RESET_REQUIRED = 9, 10, 13, 15, 16
+LIBRARY_MISMATCH, ARGUMENT_VERSION, NO_DATA, UNKNOWN = 18, 25, 21, 999
+ALL_LINKS = 0xFFFFFFFF
 XID_ERROR, EVENT_TYPES = 0x8, 0xFFFF
 GIB = 1 << 30
-FIELDS = {  # id -> (scope, kind, value): what an H100 of a recent driver answers
-    3: (0, LONG, 0), 4: (0, LONG, 0), 74: (0, LONG, 2_000_000_000), 75: (0, LONG, 0), 82: (0, UNSIGNED, 52),
-    83: (0, LONG, 5_000_000), 94: (0, UNSIGNED, 0), 142: (0, UNSIGNED, 0), 143: (0, UNSIGNED, 0),
-    144: (0, UNSIGNED, 0), 145: (0, UNSIGNED, 0), 185: (0, UNSIGNED, 310_000), 230: (0, UNSIGNED, 0), 270: (0, LONG, 0), 271: (0, LONG, 0),
+FIELDS = {  # (id, scope) -> (kind, value): what an H100 of a recent driver answers
+    (3, 0): (LONG, 0), (4, 0): (LONG, 0), (74, 0): (LONG, 2_000_000_000), (75, 0): (LONG, 0),
+    (82, 0): (UNSIGNED, 52), (83, 0): (LONG, 5_000_000), (94, 0): (UNSIGNED, 0),
+    (138, ALL_LINKS): (LONG, 3_000), (139, ALL_LINKS): (LONG, 2_000),
+    (142, 0): (UNSIGNED, 0), (143, 0): (UNSIGNED, 0), (144, 0): (UNSIGNED, 0), (145, 0): (UNSIGNED, 0),
+    (161, ALL_LINKS): (LONG, 0), (162, ALL_LINKS): (LONG, 0), (163, ALL_LINKS): (LONG, 0),
+    (185, 0): (UNSIGNED, 310_000), (186, 0): (UNSIGNED, 308_000), (197, 0): (LONG, 70_000), (198, 0): (LONG, 90_000),
+    (230, 0): (UNSIGNED, 0), (270, 0): (LONG, 0), (271, 0): (LONG, 0),
 }  # fmt: skip
 METRICS = {2: 61.0, 3: 33.0, 5: 24.0, 10: 47.0, 248: 1_000.0, 249: 400.0, 250: 100.0}
 
@@ -54,6 +61,16 @@ class Metric(ctypes.Structure):
     _fields_ = [("id", ctypes.c_uint32), ("result", ctypes.c_int32), ("value", ctypes.c_double)]
 
 
+class Instance(ctypes.Structure):
+    _fields_ = [
+        ("name", ctypes.c_char * 96), ("uuid", ctypes.c_char * 96),
+        ("present", ctypes.c_uint32), ("gpu_instance", ctypes.c_uint32), ("compute_instance", ctypes.c_uint32),
+        ("slices", ctypes.c_uint32), ("compute_slices", ctypes.c_uint32), ("unused", ctypes.c_uint32),
+        ("memory_total", ctypes.c_uint64), ("memory_reserved", ctypes.c_uint64),
+        ("memory_free", ctypes.c_uint64), ("memory_used", ctypes.c_uint64), ("metrics", Metric * 32),
+    ]  # fmt: skip
+
+
 class HappenedEvent(ctypes.Structure):
     _fields_ = [
         ("gpu", ctypes.c_uint32), ("unused", ctypes.c_uint32), ("type", ctypes.c_uint64), ("data", ctypes.c_uint64),
@@ -73,6 +90,13 @@ class Gpu(ctypes.Structure):
         ("temperature", ctypes.c_int32), ("pcie_generation", ctypes.c_int32),
         ("event_reasons", ctypes.c_uint64),
         ("pcie_width", ctypes.c_uint32), ("pcie_width_max", ctypes.c_uint32),
+        ("serial", ctypes.c_char * 32), ("vbios", ctypes.c_char * 32), ("part", ctypes.c_char * 80),
+        ("mig_mode", ctypes.c_uint32), ("mig_pending", ctypes.c_uint32), ("persistence", ctypes.c_uint32),
+        ("ecc", ctypes.c_uint32), ("ecc_pending", ctypes.c_uint32), ("performance_state", ctypes.c_uint32),
+        ("architecture", ctypes.c_uint32), ("capability", ctypes.c_uint32 * 2), ("cores", ctypes.c_uint32),
+        ("compute_mode", ctypes.c_uint32), ("bus_width", ctypes.c_uint32),
+        ("pcie_generation_max", ctypes.c_uint32), ("power_limit_range_mw", ctypes.c_uint32 * 2),
+        ("unused_board", ctypes.c_uint32), ("instances", Instance * 8),
         ("fields", Field * 64), ("metrics", Metric * 32), ("knobs", Knob * len(FUNCTIONS)),
         ("event_types", ctypes.c_uint64), ("registered", ctypes.c_uint64),
         ("process_count", ctypes.c_uint32), ("processes", ctypes.c_uint32 * 16), ("unused", ctypes.c_uint32),
@@ -83,6 +107,7 @@ class State(ctypes.Structure):
     _fields_ = [
         ("size", ctypes.c_uint32), ("gpu_count", ctypes.c_uint32), ("epoch", ctypes.c_uint32),
         ("unused", ctypes.c_uint32), ("samples", ctypes.c_int64), ("driver_version", ctypes.c_char * 80),
+        ("library_version", ctypes.c_char * 80), ("cuda_version", ctypes.c_uint32), ("unused_version", ctypes.c_uint32),
         ("system", Knob * len(FUNCTIONS)), ("gpus", Gpu * 16),
         ("events_made", ctypes.c_uint64), ("events_told", ctypes.c_uint64), ("events", HappenedEvent * 1024),
     ]  # fmt: skip
@@ -124,7 +149,8 @@ class Driver:
         driver = cls(path)
         driver.state.size = ctypes.sizeof(State)
         driver.state.gpu_count = gpus
-        driver.state.driver_version = b"595.71.05"
+        driver.state.driver_version, driver.state.library_version = b"595.71.05", b"13.595.71.05"
+        driver.state.cuda_version = 13_010
         for index in range(gpus):
             _equip(driver.state.gpus[index], index)
         return driver
@@ -190,9 +216,18 @@ class Driver:
         slots = self.state.gpus[gpu].metrics
         return next(slot for slot in slots if slot.id in (number, 0))
 
+    def partition(self, gpu: int, *profiles: str) -> None:
+        """MIG is on, with instances of these profiles (`1g.10gb`) and no others; none = MIG is off."""
+        owner = self.state.gpus[gpu]
+        owner.mig_mode = owner.mig_pending = int(bool(profiles))
+        for place, instance in enumerate(owner.instances):
+            instance.present = int(place < len(profiles))
+            if instance.present:
+                _split(owner, instance, place, profiles[place])
+
     def reset_counters(self, gpu: int) -> None:
         """A driver reload: every counter begins again at zero."""
-        for number in (3, 4, 74, 75, 83, 94, 270, 271):
+        for number in (3, 4, 74, 75, 83, 94, 138, 139, 161, 162, 163, 197, 198, 270, 271):
             self.field(gpu, number).value.whole = 0
         for number in (248, 249, 250):
             self.metric(gpu, number).value = 0.0
@@ -200,7 +235,7 @@ class Driver:
     def without_gpm(self, gpu: int) -> None:
         """An Ampere: no performance monitoring, and none of the newer field values."""
         self.state.gpus[gpu].gpm_supported = 0
-        for number in (185, 230, 270, 271):
+        for number in (185, 186, 197, 198, 230, 270, 271):
             self.field(gpu, number).result = NOT_SUPPORTED
 
 
@@ -216,11 +251,31 @@ def _equip(gpu: Gpu, index: int) -> None:
     gpu.clock_mhz[:] = [1_755, 1_755, 2_619, 1_500]
     gpu.clock_max_mhz[:] = [1_980, 1_980, 2_619, 1_650]
     gpu.temperature, gpu.event_reasons = 47, 0x4
-    gpu.pcie_generation, gpu.pcie_width, gpu.pcie_width_max = 5, 16, 16
-    for slot, (number, (scope, kind, value)) in zip(gpu.fields, FIELDS.items(), strict=False):
+    gpu.pcie_generation, gpu.pcie_width, gpu.pcie_width_max, gpu.pcie_generation_max = 5, 16, 16, 5
+    gpu.serial, gpu.vbios, gpu.part = (
+        f"16503230{index:05d}".encode(),
+        b"96.00.89.00.01",
+        b"692-2G520-0200-000",
+    )
+    gpu.persistence, gpu.ecc, gpu.ecc_pending, gpu.performance_state = 1, 1, 1, 0
+    gpu.architecture, gpu.cores, gpu.compute_mode, gpu.bus_width = 9, 16_896, 0, 5_120
+    gpu.capability[:], gpu.power_limit_range_mw[:] = [9, 0], [200_000, 700_000]
+    for slot, ((number, scope), (kind, value)) in zip(gpu.fields, FIELDS.items(), strict=False):
         slot.id, slot.scope, slot.kind, slot.value.whole = number, scope, kind, value
     for metric, (number, reading) in zip(gpu.metrics, METRICS.items(), strict=False):
         metric.id, metric.value = number, reading
+
+
+def _split(gpu: Gpu, instance: Instance, place: int, profile: str) -> None:
+    slices, memory = re.fullmatch(r"(\d)g\.(\d+)gb", profile).groups()
+    instance.name = gpu.name + f" MIG {profile}".encode()
+    instance.uuid = f"MIG-{gpu.uuid.decode()[4:12]}-{profile}-{place}".encode()
+    instance.gpu_instance, instance.compute_instance = 7 + place, 0
+    instance.slices = instance.compute_slices = int(slices)
+    instance.memory_total, instance.memory_reserved = int(memory) * GIB, GIB // 8
+    instance.memory_used, instance.memory_free = GIB, (int(memory) - 1) * GIB - GIB // 8
+    for metric, (number, reading) in zip(instance.metrics, METRICS.items(), strict=False):
+        metric.id, metric.result, metric.value = number, 0, reading
 
 
 def load(library: Path, driver: Driver) -> None:

@@ -33,14 +33,26 @@ int nvmlGpmSampleFree(struct sample *sample) {
     return OK;
 }
 
-int nvmlGpmSampleGet(void *device, struct sample *to) {
+static int take(const struct gpu *gpu, struct sample *to, const struct metric *from) {
     static uint64_t clock;
-    ENTER(nvmlGpmSampleGet);
     if (!gpu->gpm_supported)
         return NOT_SUPPORTED;
     to->taken = __atomic_add_fetch(&clock, 1, __ATOMIC_RELAXED);
-    memcpy(to->metrics, gpu->metrics, sizeof to->metrics);
+    memcpy(to->metrics, from, sizeof to->metrics);
     return OK;
+}
+
+int nvmlGpmSampleGet(void *device, struct sample *to) {
+    ENTER(nvmlGpmSampleGet);
+    return take(gpu, to, gpu->metrics);
+}
+
+int nvmlGpmMigSampleGet(void *device, unsigned instance, struct sample *to) {
+    ENTER(nvmlGpmMigSampleGet);
+    for (const struct instance *at = gpu->instances; at < gpu->instances + MAX_INSTANCES; at++)
+        if (gpu->mig_mode && at->present && at->gpu_instance == instance)
+            return take(gpu, to, at->metrics);
+    return NOT_FOUND;
 }
 
 int nvmlGpmMetricsGet(struct request *request) {

@@ -46,24 +46,37 @@ int fake_enter_system(enum function function) {
     return behave(&fake->system[function]);
 }
 
-/* A handle carries the init it was made by, so that one kept across a shutdown is noticed. */
-static void *handle_of(uint32_t index) { return (void *)(uintptr_t)(((uint64_t)epoch << 8) | (index + 1)); }
+/* A handle carries the init it was made by, so that one kept across a shutdown is noticed, and the
+ * place of a MIG instance (from 1; 0 = the whole GPU). */
+void *fake_part_handle(uint32_t gpu, uint32_t place) {
+    return (void *)(uintptr_t)(((uint64_t)epoch << 16) | (place << 8) | (gpu + 1));
+}
 
-void *fake_handle(uint32_t gpu) { return handle_of(gpu); }
+void *fake_handle(uint32_t gpu) { return fake_part_handle(gpu, 0); }
 
 uint32_t fake_epoch(void) { return epoch; }
 
-int fake_enter(void *handle, enum function function, struct gpu **gpu) {
+int fake_enter_part(void *handle, enum function function, struct gpu **gpu, struct instance **part) {
     if (!fake || !in_use)
         return UNINITIALIZED;
-    uint32_t index = ((uintptr_t)handle & 0xff) - 1, handle_epoch = (uintptr_t)handle >> 8;
-    if (index >= fake->gpu_count || handle_epoch != epoch)
+    uint64_t bits = (uintptr_t)handle;
+    uint32_t index = (bits & 0xff) - 1, place = bits >> 8 & 0xff;
+    if (index >= fake->gpu_count || bits >> 16 != epoch || place > MAX_INSTANCES)
         return INVALID_ARGUMENT;
     *gpu = &fake->gpus[index];
     int result = behave(&(*gpu)->knobs[function]);
     if ((*gpu)->lost || epoch <= (*gpu)->dead_epoch)
         return GPU_IS_LOST;
+    *part = place ? &(*gpu)->instances[place - 1] : NULL;
+    if (*part && (!(*part)->present || !(*gpu)->mig_mode))
+        return INVALID_ARGUMENT; /* the handle outlived its instance */
     return result;
+}
+
+int fake_enter(void *handle, enum function function, struct gpu **gpu) {
+    struct instance *part = NULL;
+    int result = fake_enter_part(handle, function, gpu, &part);
+    return result ? result : part ? NOT_SUPPORTED : OK;
 }
 
 int fake_copy_text(char *to, unsigned length, const char *text) {
@@ -109,7 +122,7 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {
     for (uint32_t i = 0; i < fake->gpu_count; i++) {
         if (fake->gpus[i].absent || index--)
             continue;
-        *device = handle_of(i);
+        *device = fake_handle(i);
         return fake->gpus[i].lost ? GPU_IS_LOST : OK;
     }
     return INVALID_ARGUMENT;
@@ -120,7 +133,7 @@ int nvmlDeviceGetHandleByUUID(const char *uuid, void **device) {
     for (uint32_t i = 0; i < fake->gpu_count; i++) {
         if (fake->gpus[i].absent || strcmp(uuid, fake->gpus[i].uuid))
             continue;
-        *device = handle_of(i);
+        *device = fake_handle(i);
         return fake->gpus[i].lost ? GPU_IS_LOST : OK;
     }
     return NOT_FOUND;
@@ -129,5 +142,16 @@ int nvmlDeviceGetHandleByUUID(const char *uuid, void **device) {
 int nvmlDeviceGetIndex(void *device, unsigned *index) {
     ENTER(nvmlDeviceGetIndex);
     *index = gpu - fake->gpus;
+    return OK;
+}
+
+int nvmlSystemGetNVMLVersion(char *to, unsigned length) {
+    ENTER_SYSTEM(nvmlSystemGetNVMLVersion);
+    return fake_copy_text(to, length, fake->library_version);
+}
+
+int nvmlSystemGetCudaDriverVersion_v2(int *version) {
+    ENTER_SYSTEM(nvmlSystemGetCudaDriverVersion_v2);
+    *version = fake->cuda_version;
     return OK;
 }

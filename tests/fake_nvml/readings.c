@@ -32,13 +32,16 @@ VALUE(nvmlDeviceGetCurrentClocksEventReasons, unsigned long long, event_reasons)
 VALUE(nvmlDeviceGetCurrPcieLinkGeneration, unsigned, pcie_generation)
 VALUE(nvmlDeviceGetCurrPcieLinkWidth, unsigned, pcie_width)
 VALUE(nvmlDeviceGetMaxPcieLinkWidth, unsigned, pcie_width_max)
+VALUE(nvmlDeviceGetPowerManagementLimit, unsigned, power_limit_mw)
+VALUE(nvmlDeviceGetCurrentClocksThrottleReasons, unsigned long long, event_reasons)
 
-#define TEXT(name, member) \
+/* A text that an instance has of its own. */
+#define PART_TEXT(name, member) \
     int name(void *device, char *to, unsigned length) { \
-        ENTER(name); return fake_copy_text(to, length, gpu->member); }
+        ENTER_PART(name); return fake_copy_text(to, length, part ? part->member : gpu->member); }
 
-TEXT(nvmlDeviceGetName, name)
-TEXT(nvmlDeviceGetUUID, uuid)
+PART_TEXT(nvmlDeviceGetName, name)
+PART_TEXT(nvmlDeviceGetUUID, uuid)
 
 #define CLOCK(name, member) \
     int name(void *device, unsigned clock, unsigned *mhz) { \
@@ -55,6 +58,8 @@ int nvmlDeviceGetPciInfo_v3(void *device, struct pci *to) {
 
 int nvmlDeviceGetUtilizationRates(void *device, struct utilization *to) {
     ENTER(nvmlDeviceGetUtilizationRates);
+    if (gpu->mig_mode)
+        return NOT_SUPPORTED;
     *to = (struct utilization){gpu->busy_percent, gpu->memory_busy_percent};
     return OK;
 }
@@ -67,11 +72,13 @@ int nvmlDeviceGetMemoryInfo(void *device, struct memory *to) {
 }
 
 int nvmlDeviceGetMemoryInfo_v2(void *device, struct memory_v2 *to) {
-    ENTER(nvmlDeviceGetMemoryInfo_v2);
+    ENTER_PART(nvmlDeviceGetMemoryInfo_v2);
     if (to->version != (sizeof *to | 2u << 24))
         return VERSION_MISMATCH;
-    *to = (struct memory_v2){to->version, gpu->memory_total, gpu->memory_reserved, gpu->memory_free,
-                             gpu->memory_used};
+    *to = part ? (struct memory_v2){to->version, part->memory_total, part->memory_reserved,
+                                    part->memory_free, part->memory_used}
+               : (struct memory_v2){to->version, gpu->memory_total, gpu->memory_reserved,
+                                    gpu->memory_free, gpu->memory_used};
     return OK;
 }
 
@@ -91,7 +98,7 @@ int nvmlDeviceGetTemperatureV(void *device, struct temperature *to) {
     return OK;
 }
 
-static const struct field *find(const struct gpu *gpu, uint32_t id, uint32_t scope) {
+const struct field *fake_field(const struct gpu *gpu, uint32_t id, uint32_t scope) {
     for (const struct field *field = gpu->fields; field < gpu->fields + MAX_FIELDS; field++)
         if (field->id == id && field->scope == scope)
             return field;
@@ -101,7 +108,7 @@ static const struct field *find(const struct gpu *gpu, uint32_t id, uint32_t sco
 int nvmlDeviceGetFieldValues(void *device, int count, struct field_value *values) {
     ENTER(nvmlDeviceGetFieldValues);
     for (struct field_value *to = values; to < values + count; to++) {
-        const struct field *field = find(gpu, to->id, to->scope);
+        const struct field *field = fake_field(gpu, to->id, to->scope);
         to->result = field ? field->result : NOT_SUPPORTED;
         if (to->result)
             continue;

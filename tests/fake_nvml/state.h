@@ -10,6 +10,7 @@
 #define MAX_GPUS 16
 #define MAX_FIELDS 64
 #define MAX_METRICS 32
+#define MAX_INSTANCES 8
 #define NAME_LENGTH 96
 #define MAX_EVENTS 1024
 #define MAX_PROCESSES 16
@@ -58,6 +59,15 @@ struct event {
     uint64_t data; /* the Xid */
 };
 
+/* A MIG instance; `present` 0 = its place is free. */
+struct instance {
+    char name[NAME_LENGTH];
+    char uuid[NAME_LENGTH];
+    uint32_t present, gpu_instance, compute_instance, slices, compute_slices, unused;
+    uint64_t memory_total, memory_reserved, memory_free, memory_used;
+    struct metric metrics[MAX_METRICS];
+};
+
 struct gpu {
     char name[NAME_LENGTH];
     char uuid[NAME_LENGTH];
@@ -74,6 +84,12 @@ struct gpu {
     int32_t temperature, pcie_generation;
     uint64_t event_reasons;
     uint32_t pcie_width, pcie_width_max;
+    char serial[32], vbios[32], part[80];
+    uint32_t mig_mode, mig_pending, persistence, ecc, ecc_pending, performance_state;
+    uint32_t architecture, capability[2], cores, compute_mode, bus_width, pcie_generation_max;
+    uint32_t power_limit_range_mw[2];
+    uint32_t unused_board; /* keeps the instances on a whole word */
+    struct instance instances[MAX_INSTANCES];
     struct field fields[MAX_FIELDS];
     struct metric metrics[MAX_METRICS];
     struct knob knobs[FUNCTIONS];
@@ -89,7 +105,8 @@ struct state {
     uint32_t epoch;  /* how many inits there were */
     uint32_t unused;
     int64_t samples; /* GPM samples allocated and not freed */
-    char driver_version[80];
+    char driver_version[80], library_version[80];
+    uint32_t cuda_version, unused_version;
     struct knob system[FUNCTIONS];
     struct gpu gpus[MAX_GPUS];
     uint64_t events_made, events_told; /* counters: a ring */
@@ -109,10 +126,17 @@ int fake_enter_system(enum function function);
 int fake_enter(void *handle, enum function function, struct gpu **gpu);
 void *fake_handle(uint32_t gpu); /* as this init gives it out */
 uint32_t fake_epoch(void);       /* which init this is */
+int fake_enter_part(void *handle, enum function function, struct gpu **gpu, struct instance **part);
+void *fake_part_handle(uint32_t gpu, uint32_t place); /* of a MIG instance, places from 1 */
+const struct field *fake_field(const struct gpu *gpu, uint32_t id, uint32_t scope);
 int fake_copy_text(char *to, unsigned length, const char *text);
 
 #define ENTER_SYSTEM(name) do { int r = fake_enter_system(F_##name); if (r) return r; } while (0)
 #define ENTER(name) struct gpu *gpu; \
     do { int r = fake_enter(device, F_##name, &gpu); if (r) return r; } while (0)
+
+/* A call that takes a MIG instance as well: `part` is NULL for a whole GPU. */
+#define ENTER_PART(name) struct gpu *gpu; struct instance *part; \
+    do { int r = fake_enter_part(device, F_##name, &gpu, &part); if (r) return r; } while (0)
 
 #endif

@@ -27,7 +27,7 @@ def session():
 def sources_of(session):
     return [
         GpuSource(session, gpu, host="node-1", backoff=Backoff(0.001, 0.002, jitter=False))
-        for gpu in enumerate_gpus(session)
+        for gpu in enumerate_gpus(session)[0]
     ]
 
 
@@ -88,8 +88,9 @@ def test_an_older_gpu_costs_no_more_and_names_its_source(make_driver, session):
     sample = sample_of(source.read(NOW))
 
     assert driver.calls(0) + driver.calls() - before <= MAX_CALLS_A_TICK
-    assert sample.activity_source is ActivitySource.KERNEL_BUSY
-    assert (sample.sm_activity_ratio, sample.kernel_busy_ratio) == (None, 0.4)
+    assert sample.activity_source is ActivitySource.CLOCK_WEIGHTED
+    assert (sample.sm_activity_ratio, sample.kernel_busy_ratio) == (0.4 * 1_755 / 1_980, 0.4)
+    assert (sample.tensor_activity_ratio, sample.dram_activity_ratio) == (None, None)
     assert sample.power_watts == 305.0
     assert sample.recovery_action is None
 
@@ -104,7 +105,7 @@ def test_activity_comes_from_cycle_counters_over_the_interval(make_driver, sessi
 
     sample = sample_of(source.read(NOW))
 
-    assert first.sm_activity_ratio is None
+    assert first.activity_source is ActivitySource.CLOCK_WEIGHTED  # nothing lies before the first tick
     assert sample.activity_source is ActivitySource.GPM_COUNTERS
     assert (sample.sm_activity_ratio, sample.tensor_activity_ratio) == (0.61, 0.24)
     assert (sample.dram_activity_ratio, sample.sm_occupancy_ratio) == (0.47, 0.33)
@@ -142,12 +143,14 @@ def test_nan_from_the_driver_is_not_a_measurement(make_driver, session):
         ("nvmlDeviceGetUtilizationRates", ("kernel_busy_ratio", "memory_busy_ratio")),
         ("nvmlDeviceGetMemoryInfo_v2", ("memory_used_bytes", "memory_total_bytes")),
         ("nvmlDeviceGetClockInfo", ("sm_clock_mhz", "memory_clock_mhz")),
-        ("nvmlDeviceGetCurrentClocksEventReasons", ("event_reasons",)),
-        ("nvmlDeviceGetFieldValues", ("energy_millijoules_total", "recovery_action")),
+        (
+            "nvmlDeviceGetFieldValues",
+            ("recovery_action", "memory_temperature_celsius", "pcie_tx_bytes_total"),
+        ),
         ("nvmlDeviceGetMaxPcieLinkWidth", ("pcie_width_max",)),
         ("nvmlDeviceGetPciInfo_v3", ("pci_bus_id",)),
-        ("nvmlGpmQueryDeviceSupport", ("sm_activity_ratio", "dram_activity_ratio")),
-        ("nvmlGpmSampleGet", ("sm_activity_ratio",)),
+        ("nvmlGpmQueryDeviceSupport", ("tensor_activity_ratio", "dram_activity_ratio")),
+        ("nvmlGpmSampleGet", ("sm_occupancy_ratio",)),
         ("nvmlGpmMetricsGet", ("tensor_activity_ratio",)),
     ],
 )
@@ -164,10 +167,28 @@ def test_a_symbol_the_driver_lacks_costs_only_its_columns(make_driver, session, 
     assert sample.temperature_celsius == 47.0
 
 
-def test_an_old_driver_tells_the_temperature_by_the_old_call(make_driver, session):
-    make_driver(hidden=["nvmlDeviceGetTemperatureV"])
+@pytest.mark.parametrize(
+    ("symbol", "column", "value"),
+    [
+        ("nvmlDeviceGetTemperatureV", "temperature_celsius", 47.0),
+        ("nvmlDeviceGetCurrentClocksEventReasons", "event_reasons", 0x4),
+        ("nvmlDeviceGetEnforcedPowerLimit", "power_limit_watts", 700.0),
+        ("nvmlDeviceGetFieldValues", "energy_millijoules_total", 5_000_000),
+        ("nvmlDeviceGetFieldValues", "ecc_uncorrected_total", 0),
+        ("nvmlDeviceGetFieldValues", "remap_pending", False),
+        ("nvmlDeviceGetFieldValues", "remapped_rows_corrected", 0),
+        ("nvmlDeviceGetFieldValues", "pcie_replays_total", 0),
+        ("nvmlDeviceGetFieldValues", "throttle_power_us_total", 2_000_000),
+    ],
+)
+def test_a_driver_without_a_call_tells_the_same_by_another(make_driver, session, symbol, column, value):
+    driver = make_driver(hidden=[symbol])
     (source,) = sources_of(session)
-    assert sample_of(source.read(NOW)).temperature_celsius == 47.0
+    source.read(NOW)
+    for tick in range(20):
+        before = driver.calls(0) + driver.calls()
+        assert getattr(sample_of(source.read(NOW + tick)), column) == value
+        assert driver.calls(0) + driver.calls() - before <= MAX_CALLS_A_TICK
 
 
 @pytest.mark.parametrize(
@@ -176,10 +197,9 @@ def test_an_old_driver_tells_the_temperature_by_the_old_call(make_driver, sessio
         ("nvmlDeviceGetUtilizationRates", "kernel_busy_ratio"),
         ("nvmlDeviceGetMemoryInfo_v2", "memory_used_bytes"),
         ("nvmlDeviceGetClockInfo", "sm_clock_mhz"),
-        ("nvmlDeviceGetCurrentClocksEventReasons", "event_reasons"),
-        ("nvmlDeviceGetFieldValues", "energy_millijoules_total"),
-        ("nvmlDeviceGetEnforcedPowerLimit", "power_limit_watts"),
-        ("nvmlGpmSampleGet", "sm_activity_ratio"),
+        ("nvmlDeviceGetCurrPcieLinkWidth", "pcie_width"),
+        ("nvmlDeviceGetFieldValues", "recovery_action"),
+        ("nvmlGpmSampleGet", "tensor_activity_ratio"),
     ],
 )
 def test_a_value_that_is_not_supported_is_none(make_driver, session, fake_nvml, function, column):
@@ -250,7 +270,7 @@ def test_coming_back_is_an_event(make_driver, session):
 
 def test_a_lost_gpu_is_asked_with_growing_pauses(make_driver, session):
     driver = make_driver()
-    (gpu,) = enumerate_gpus(session)
+    ((gpu,), _) = enumerate_gpus(session)
     source = GpuSource(session, gpu, host="node-1", backoff=Backoff(30.0, 60.0, jitter=False))
     driver.lose(0)
     source.read(NOW)
@@ -318,10 +338,10 @@ def test_one_gpus_wedged_monitoring_leaves_the_others_their_kernel_busy(make_dri
 
     sample = sample_of(other.read(NOW))
 
-    assert (sample.kernel_busy_ratio, sample.activity_source) == (0.4, ActivitySource.KERNEL_BUSY)
+    assert (sample.kernel_busy_ratio, sample.activity_source) == (0.4, ActivitySource.CLOCK_WEIGHTED)
     driver.release()
     thread.join(5)
-    assert sample_of(other.read(NOW)).activity_source is not ActivitySource.KERNEL_BUSY
+    assert sample_of(other.read(NOW)).activity_source is ActivitySource.GPM
 
 
 def test_the_driver_is_not_shut_down_under_a_call_that_hangs(make_driver, session):
