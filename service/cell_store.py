@@ -21,7 +21,7 @@ class CellStore:
     def __init__(self, rows: Rows, *, clock: Callable[[], int], dataset: str = "") -> None:
         self._rows, self._clock, self._dataset = rows, clock, dataset
 
-    def write(self, version: str, width_us: int, cells: Cells, upto: int) -> None:
+    def write(self, version: str, width_us: int, cells: Cells, upto: int, *, phase_us: int = 0) -> None:
         """Append cells of an objective version that include journal entries up to `upto`."""
         count = len(cells.bucket)
         stored = StoredCells(
@@ -30,31 +30,34 @@ class CellStore:
             group_keys=tuple(key_text(key) for key in cells.keys),
             version=np.zeros(count, dtype=np.int64),
             group=cells.group,
-            bucket_us=cells.bucket * width_us,
+            bucket_us=cells.bucket * width_us + phase_us,
             good=cells.good,
             total=cells.total,
             upto=np.full(count, upto, dtype=np.int64),
         )
         self._rows.write(stored, written_at_us=self._clock(), dataset=self._dataset)
 
-    def read(self, version: str, width_us: int, from_bucket: int) -> LoadedCells:
-        """Return the cells of a version from a bucket on, in the canonical order of `Cells`."""
+    def read(
+        self,
+        version: str,
+        width_us: int,
+        from_bucket: int,
+        to_bucket: int | None = None,
+        *,
+        phase_us: int = 0,
+    ) -> LoadedCells:
+        """Return the cells of a version from a bucket on, before another, in the order of `Cells`."""
         stored = self._rows.read(
             width_us=width_us,
-            from_us=from_bucket * width_us,
-            to_us=FAR_US,
+            from_us=from_bucket * width_us + phase_us,
+            to_us=FAR_US if to_bucket is None else to_bucket * width_us + phase_us,
             version=version,
             dataset=self._dataset,
         )
         keys = [key_of(text) for text in stored.group_keys]
-        cells = Cells.of(
-            keys,
-            group=stored.group,
-            bucket=stored.bucket_us // width_us,
-            good=stored.good,
-            total=stored.total,
-        )
-        rank = {key: at for at, key in enumerate(cells.keys)}
-        group = np.array([rank[key] for key in keys], dtype=np.int64)[stored.group]
-        order = np.lexsort((stored.bucket_us, group))
-        return LoadedCells(cells, stored.upto[order])
+        rows = np.flatnonzero((stored.bucket_us - phase_us) % width_us == 0)
+        bucket, named = (stored.bucket_us[rows] - phase_us) // width_us, stored.group[rows]
+        cells = Cells.of(keys, group=named, bucket=bucket, good=stored.good[rows], total=stored.total[rows])
+        rank = {key: at for at, key in enumerate(sorted(keys))}
+        group = np.array([rank[key] for key in keys], dtype=np.int64)[named]
+        return LoadedCells(cells, stored.upto[rows][np.lexsort((bucket, group))])

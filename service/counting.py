@@ -38,10 +38,10 @@ class Counting:
             counts.append(counting)
             if objective.version not in known:
                 continue  # cells of a backfill that was cut off are written anew by the next one
-            from_bucket = (now_us - objective.period_us) // MICROS_PER_MINUTE
+            from_bucket = counting.ring.held_from_us // MICROS_PER_MINUTE
             stored = self.cells.read(objective.version, MICROS_PER_MINUTE, from_bucket)
             early = sightings.early.get(objective.version, {})
-            counting.load(stored, early, known[objective.version])
+            counting.load(stored, early, known[objective.version], cursor=sightings.cursor)
         return counts
 
     def new(self, counts: Sequence[ObjectiveCounts]) -> list[ObjectiveCounts]:
@@ -56,7 +56,7 @@ class Counting:
         """
         for counting in new:
             objective = counting.objective
-            from_us = max(span.now_us - objective.period_us, span.first_us)
+            from_us = max(objective.window.period(span.now_us).from_us, span.first_us)
             cells = backfill(objective, rows, from_us, span.now_us + AHEAD_US)
             if len(cells.bucket):
                 self.cells.write(objective.version, MICROS_PER_MINUTE, cells, upto)

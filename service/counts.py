@@ -18,6 +18,7 @@ import numpy as np
 
 from service.slo_counters import Grown
 from slo.cells import Cells, Key, fold, merge, with_ids
+from slo.corrections import Correction
 from slo.evaluate import Judgement, judge
 from slo.objective import Objective
 from slo.overdue import overdue
@@ -42,12 +43,23 @@ class LoadedCells:
 class CellRows(Protocol):
     """What counting needs of the facts store."""
 
-    def write(self, version: str, width_us: int, cells: Cells, upto: int) -> None:
+    def write(self, version: str, width_us: int, cells: Cells, upto: int, *, phase_us: int = 0) -> None:
         """Append cells with absolute values; the newest `upto` of a cell is the one that counts."""
         ...
 
-    def read(self, version: str, width_us: int, from_bucket: int) -> LoadedCells:
-        """Return the cells of a version from a bucket on."""
+    def read(
+        self,
+        version: str,
+        width_us: int,
+        from_bucket: int,
+        to_bucket: int | None = None,
+        *,
+        phase_us: int = 0,
+    ) -> LoadedCells:
+        """Return the cells of a version from a bucket on, before another one; None = to the last.
+
+        Bucket n begins at n widths and `phase_us`, so that hours can begin where a period does.
+        """
         ...
 
 
@@ -56,7 +68,9 @@ class ObjectiveCounts:
 
     def __init__(self, objective: Objective, *, now_us: int, group_cap: int) -> None:
         self.objective = objective
-        self.ring = Ring(windows_us=objective.windows_us, now_us=now_us, group_cap=group_cap)
+        self.ring = Ring.of(objective, now_us=now_us, group_cap=group_cap)
+        self.corrections: tuple[Correction, ...] | None = None
+        """What is left out of every sum; None = nobody has said yet (`service.correcting`)."""
         self.grown = Grown()
         self.early: dict[str, int] = {}
         self.outside = 0
@@ -64,19 +78,23 @@ class ObjectiveCounts:
         """Early requests that have ended: forgotten once the cursor is past their end."""
         self._touched: list[Cells] = []
         self._upto: dict[tuple[Key, int], int] = {}
+        """Cells that hold entries which the journal may tell again."""
         self._newest_upto = self._whole_upto = -1
 
-    def load(self, stored: LoadedCells, early: Mapping[str, int], whole_upto: int = -1) -> None:
+    def load(
+        self, stored: LoadedCells, early: Mapping[str, int], whole_upto: int = -1, *, cursor: int = -1
+    ) -> None:
         """Take up the cells and early requests that an earlier process wrote.
 
         Journal entries up to `whole_upto` were counted from stored rows (`backfill`): none of
-        them is counted again, whatever cells it touches.
+        them is counted again, whatever cells it touches. None up to `cursor` will be told again.
         """
         self.ring.add(stored.cells)
         keys = stored.cells.keys
         self.grown.know(keys)
-        for group, bucket, upto in zip(stored.cells.group, stored.cells.bucket, stored.upto, strict=True):
-            self._upto[keys[group], int(bucket)] = int(upto)
+        again = np.flatnonzero(stored.upto > max(whole_upto, cursor))
+        cells = (column[again].tolist() for column in (stored.cells.group, stored.cells.bucket, stored.upto))
+        self._upto = {(keys[group], bucket): upto for group, bucket, upto in zip(*cells, strict=True)}
         self._whole_upto = whole_upto
         self._newest_upto = max(whole_upto, int(stored.upto.max(initial=-1)))
         self.early = dict(early)
@@ -134,6 +152,12 @@ class ObjectiveCounts:
     def put_back(self, cells: Cells) -> None:
         """Take back cells that could not be written, behind what was touched since."""
         self._touched.insert(0, cells)
+
+    def correct(self, corrections: tuple[Correction, ...], older: Cells, until_us: int) -> None:
+        """Count without what corrections leave out; `older`, `until_us`: see `Ring.rebase`."""
+        self.corrections = corrections
+        self.ring.correct(corrections)
+        self.ring.rebase(older, until_us)
 
     def judge(self, now_us: int) -> Judgement:
         """Return every group judged at `now_us`."""

@@ -1,45 +1,84 @@
 """Minutes become hours: what is left of the counts when the cells of single minutes have expired.
 
-Hour cells hold absolute values like those of minutes, so rolling the same hours up again, with
-what came late, replaces them. Facts come at most 24 hours late, so the last `SPAN_US` will do.
+Hour cells hold what the objective's budget counts, requests or slices, uncorrected, as absolute
+values: rolling the same hours up again, with what came late, replaces them. Those of a calendar
+objective begin where its period does, so that a period is whole hours in every time zone.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from service.counts import CellRows
-from slo.cells import Cells
+from service.sightings import Notes
+from slo.calendars import Calendar
+from slo.cells import Cells, measured
+from slo.durations import MICROS_PER_DAY
 from slo.objective import Objective
 from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE
 
-SPAN_US: Final = 26 * MICROS_PER_HOUR
-_MINUTES: Final = MICROS_PER_HOUR // MICROS_PER_MINUTE
+NOTE: Final = "rolled_up"
+"""Objective version -> when its minutes were last rolled up."""
+
+LATE_US: Final = 26 * MICROS_PER_HOUR
+"""Facts come at most a day late: what is older than this had all its facts when it was rolled up."""
+
+FIRST_US: Final = 64 * MICROS_PER_DAY
+"""How far a new objective's first roll-up reaches: as far as raw rows are kept."""
 
 
-def roll_up(cells: CellRows, objectives: Iterable[Objective], *, upto: int, now_us: int) -> int:
-    """Write the hour cells of the last `SPAN_US` of each objective; return how many were written.
+@dataclass(frozen=True, slots=True)
+class RollUp:
+    """Rolls the counts of objectives up, and remembers how far."""
 
-    `upto` is a journal entry that the minute cells hold already. Two statements an objective.
-    """
-    first_hour = (now_us - SPAN_US) // MICROS_PER_HOUR
-    written = 0
-    for objective in objectives:
-        minutes = cells.read(objective.version, MICROS_PER_MINUTE, first_hour * _MINUTES).cells
-        hours = hourly(minutes)
-        if len(hours.bucket):
-            cells.write(objective.version, MICROS_PER_HOUR, hours, upto)
-            written += len(hours.bucket)
-    return written
+    cells: CellRows
+    notes: Notes
+
+    def step(self, objectives: Iterable[Objective], *, upto: int, now_us: int) -> int:
+        """Write the hour cells of what may have changed since the last time; return how many.
+
+        `upto` is a journal entry that the minute cells hold already. Two statements an objective
+        and day.
+        """
+        last: dict[str, int] = json.loads(self.notes.get(NOTE) or "{}")
+        written, rolled = 0, {}
+        for objective in objectives:
+            from_us = last.get(objective.version, now_us - FIRST_US) - LATE_US
+            written += self._roll(objective, from_us, now_us, upto)
+            rolled[objective.version] = now_us
+        self.notes.set({NOTE: json.dumps({**last, **rolled})})
+        return written
+
+    def _roll(self, objective: Objective, from_us: int, now_us: int, upto: int) -> int:
+        phase_us, written = phase(objective, now_us), 0
+        step_us = max(MICROS_PER_HOUR, objective.budgeting.slice_us or 0)
+        begin_us = (from_us - phase_us) // step_us * step_us + phase_us
+        for start_us in range(begin_us, now_us + step_us, MICROS_PER_DAY):
+            first, last = (at // MICROS_PER_MINUTE for at in (start_us, start_us + MICROS_PER_DAY))
+            minutes = self.cells.read(objective.version, MICROS_PER_MINUTE, first, last).cells
+            hours = hourly(measured(minutes, objective), phase_us)
+            if len(hours.bucket):
+                self.cells.write(objective.version, MICROS_PER_HOUR, hours, upto, phase_us=phase_us)
+                written += len(hours.bucket)
+        return written
 
 
-def hourly(minutes: Cells) -> Cells:
-    """Return counts by minute as counts by hour."""
+def phase(objective: Objective, at_us: int) -> int:
+    """Return how long after a whole hour the hour cells of an objective begin."""
+    window = objective.window
+    return window.period(at_us).from_us % MICROS_PER_HOUR if isinstance(window, Calendar) else 0
+
+
+def hourly(minutes: Cells, phase_us: int = 0) -> Cells:
+    """Return counts by minute as counts by hour, the hours beginning so long after whole ones."""
+    wide, late = MICROS_PER_HOUR // MICROS_PER_MINUTE, phase_us // MICROS_PER_MINUTE
     return Cells.of(
         minutes.keys,
         group=minutes.group,
-        bucket=minutes.bucket // _MINUTES,
+        bucket=(minutes.bucket - late) // wide,
         good=minutes.good,
         total=minutes.total,
     )

@@ -33,7 +33,7 @@ class Sightings:
 
     def __init__(self, notes: Notes, cursor: int) -> None:
         """Take up what was known when the journal had been folded up to `cursor`. One query."""
-        self._notes = notes
+        self._notes, self.cursor = notes, cursor
         told = json.loads(notes.get(NOTE) or "{}")
         self.early: dict[str, dict[str, int]] = told.get("early", {})
         """Objective version -> request id -> the journal entry that told of it."""

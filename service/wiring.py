@@ -26,6 +26,7 @@ from service.alerting import Alerting
 from service.billing import Billing, Rules, Sources
 from service.cell_store import CellStore
 from service.clock import now_us
+from service.correcting import Correcting
 from service.counting import Counting, Span
 from service.evaluator import Evaluator, Parts
 from service.finding_rows import FindingStore
@@ -40,7 +41,7 @@ from service.own_metrics import OwnMetrics, Tally
 from service.presence import Presence
 from service.receiving import Receiving, page_before_ticket
 from service.replica_states import ReplicaStates
-from service.rollup import roll_up
+from service.rollup import RollUp
 from service.seen import Seen
 from service.settings import Settings
 from service.sightings import Sightings
@@ -119,7 +120,9 @@ class Service:
         )
         self.cells = CellStore(self.facts.cells, clock=now_us)
         self.counting = Counting(self.state.notes, self.cells, settings.group_cap)
+        self.rolling = RollUp(self.cells, self.state.notes)
         self.fold = self._new_fold()
+        self.correcting = Correcting(self.state.corrections, self.fold, self.cells, clock=now_us)
         self.billing = self._new_billing()
         self.alerting = Alerting(self.state.alerts)
         self.evaluator = self._new_evaluator()
@@ -318,12 +321,17 @@ class Service:
         steps: tuple[tuple[str, Callable[[], bool], float], ...] = (
             ("fold", self.fold.step, 0.2),
             ("store", self.writer.step, 0.2),
-            ("evaluator", self.evaluator.step, every),
+            ("evaluator", self._evaluate, every),
             ("billing", self.billing.step, 1.0),
             ("delivery", self._deliver, 0.5),
             ("seen", self.seen.step, 5.0),
         )
         return [Worker(name, step, every_seconds=pause, tally=self.tally) for name, step, pause in steps]
+
+    def _evaluate(self) -> bool:
+        """Judge once, by counts without what corrections leave out."""
+        self.correcting.step()
+        return self.evaluator.step()
 
     def _deliver(self) -> bool:
         self.delivery.run_once()
@@ -338,7 +346,7 @@ class Service:
 
     def _roll_up(self) -> None:
         upto = self.journal.cursor(FOLD)
-        roll_up(self.cells, self.objectives.objectives, upto=upto, now_us=now_us())
+        self.rolling.step(self.objectives.objectives, upto=upto, now_us=now_us())
 
     def _new_vitals(self) -> Vitals:
         return Vitals(

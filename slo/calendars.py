@@ -83,11 +83,7 @@ class Calendar:
         if start.tzinfo or start.second or start.microsecond or not 1970 <= start.year <= 2200:
             cause = f"{start} is not a minute of a local calendar"
             raise ObjectiveError(_SUBJECT, cause, "write a start such as 2026-01-01 00:00:00")
-        try:
-            ZoneInfo(self.zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            hint = "use a name such as Europe/Berlin or UTC"
-            raise ObjectiveError(_SUBJECT, f"no time zone is called {self.zone!r}", hint) from None
+        zone_of(self.zone)
 
     @property
     def duration_us(self) -> int:
@@ -120,43 +116,51 @@ class Calendar:
 
     def _guess(self, at_us: int) -> int:
         """Return the number of the period, or of one next to it."""
-        wall = (_EPOCH + at_us * _MICRO).astimezone(ZoneInfo(self.zone))
-        span = _SPANS[self.unit]
+        here, span = wall(at_us, zone_of(self.zone)), _SPANS[self.unit]
         if span.months:
-            months = (wall.year - self.start.year) * 12 + wall.month - self.start.month
+            months = (here.year - self.start.year) * 12 + here.month - self.start.month
             return months // (span.months * self.count)
-        return (wall.date() - self.start.date()).days // (span.days * self.count)
+        return (here.date() - self.start.date()).days // (span.days * self.count)
 
     def _begin(self, number: int) -> int:
         """Return when period `number` begins; 0 is the one that begins at `start`."""
         span, steps = _SPANS[self.unit], number * self.count
         moved = _months_later(self.start, steps * span.months) + timedelta(days=steps * span.days)
-        return _instant(moved, ZoneInfo(self.zone))
+        return instant(moved, zone_of(self.zone))
 
 
-def _months_later(wall: datetime, months: int) -> datetime:
-    """Return the same day of another month, or its last day if it is shorter."""
-    years, month = divmod(wall.month - 1 + months, 12)
-    year = wall.year + years
-    return wall.replace(year=year, month=month + 1, day=min(wall.day, monthrange(year, month + 1)[1]))
+def zone_of(name: str) -> ZoneInfo:
+    """Return a time zone by its IANA name; raises `ObjectiveError` for one nobody knows. Read once."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        hint = "use a name such as Europe/Berlin or UTC"
+        raise ObjectiveError(_SUBJECT, f"no time zone is called {name!r}", hint) from None
 
 
-def _instant(wall: datetime, zone: ZoneInfo) -> int:
+def wall(at_us: int, zone: ZoneInfo) -> datetime:
+    """Return what a clock on the wall shows at an instant."""
+    return (_EPOCH + at_us * _MICRO).astimezone(zone).replace(tzinfo=None, fold=0)
+
+
+def instant(shown: datetime, zone: ZoneInfo) -> int:
     """Return the first instant at which a clock on the wall shows a time or a later one."""
-    late = _micros(wall.replace(tzinfo=zone, fold=0))
-    if _wall(late, zone) == wall:
+    late = _micros(shown.replace(tzinfo=zone, fold=0))
+    if wall(late, zone) == shown:
         return late
-    # The clock skips it. The skip lies after `early`, at or before `late`: both are read with
-    # the offset of the wrong side.
-    early = _micros(wall.replace(tzinfo=zone, fold=1))
+    # The clock skips it. Read with the offsets before and after the skip it is on either side of it.
+    early = _micros(shown.replace(tzinfo=zone, fold=1))
     while late - early > MICROS_PER_MINUTE:
         middle = (early + late) // 2 // MICROS_PER_MINUTE * MICROS_PER_MINUTE
-        early, late = (early, middle) if _wall(middle, zone) > wall else (middle, late)
+        early, late = (early, middle) if wall(middle, zone) > shown else (middle, late)
     return late
 
 
-def _wall(at_us: int, zone: ZoneInfo) -> datetime:
-    return (_EPOCH + at_us * _MICRO).astimezone(zone).replace(tzinfo=None, fold=0)
+def _months_later(shown: datetime, months: int) -> datetime:
+    """Return the same day of another month, or its last day if it is shorter."""
+    years, month = divmod(shown.month - 1 + months, 12)
+    year = shown.year + years
+    return shown.replace(year=year, month=month + 1, day=min(shown.day, monthrange(year, month + 1)[1]))
 
 
 def _micros(moment: datetime) -> int:

@@ -51,10 +51,13 @@ class Mask:
     kinds: Kinds
 
     @classmethod
-    def of(cls, corrections: Sequence[Correction], width_us: int) -> Self:
-        """Return the mask of corrections; where they overlap, the one that excludes more holds."""
-        begin = np.array([each.from_us // width_us for each in corrections], dtype=np.int64)
-        end = np.array([-(-each.to_us // width_us) for each in corrections], dtype=np.int64)
+    def of(cls, corrections: Sequence[Correction], width_us: int, *, phase_us: int = 0) -> Self:
+        """Return the mask of corrections; where they overlap, the one that excludes more holds.
+
+        Bucket n begins at n widths and `phase_us`.
+        """
+        begin = np.array([(each.from_us - phase_us) // width_us for each in corrections], dtype=np.int64)
+        end = np.array([-(-(each.to_us - phase_us) // width_us) for each in corrections], dtype=np.int64)
         edges = np.unique(np.concatenate((begin, end)))
         kinds = np.zeros(len(edges), dtype=np.int8)
         for kind, excluded in ((BAD, Excluded.BAD), (ALL, Excluded.ALL)):

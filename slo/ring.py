@@ -150,8 +150,9 @@ class Ring:
 
     @property
     def held_from_us(self) -> int:
-        """From when on buckets are held, for `LAG_US` at least; what is older is `rebase`'s to tell."""
-        return (self._now - self._longest + 1 + LAG_US // self._slice_us) * self._slice_us
+        """From when on buckets are held; what a calendar period held before is `rebase`'s to tell."""
+        lag = LAG_US // self._slice_us if self._running else 0
+        return (self._now - self._longest + 1 + lag) * self._slice_us
 
     def add(self, cells: Cells) -> Added:
         """Add counts, each to its own bucket and to every window that still holds it.

@@ -103,6 +103,27 @@ objective_documents = Table(
     _int("given_at_us"),
 )
 
+corrections = Table(
+    "corrections",
+    metadata,
+    _position(),
+    Column("id", String(200), nullable=False, unique=True),
+    _text("objectives"),
+    _name("excluded"),
+    _name("start"),
+    _name("zone"),
+    _int("duration_us"),
+    _text("rule"),
+    _text("why"),
+    _text("source"),
+    _name("created_by"),
+    _int("created_at_us"),
+    _int("until_us", nullable=True),
+    _name("ended_by", nullable=True),
+    _int("ended_at_us", nullable=True),
+    _text("ended_why", nullable=True),
+)
+
 prices = Table(
     "prices",
     metadata,

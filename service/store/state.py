@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from service.store.alerts import AlertHistory
+from service.store.corrections import Corrections
 from service.store.database import Database
 from service.store.findings import Findings
 from service.store.fleet import Fleet
@@ -26,6 +27,7 @@ class State:
         self.fleet = Fleet(database)
         self.objectives = Objectives(database)
         self.objective_documents = ObjectiveDocuments(database)
+        self.corrections = Corrections(database)
         self.prices = Prices(database)
         self.findings = Findings(database)
         self.alerts = AlertHistory(database)

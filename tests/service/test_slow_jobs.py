@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from service.cell_store import CellStore
 from service.jobs import Job, Jobs
 from service.own_metrics import Tally
-from service.rollup import hourly, roll_up
+from service.rollup import RollUp, hourly
 from service.store.errors import StoreUnavailable
 from slo.cells import Cells
 from slo.indicators.ttft import Ttft
@@ -23,6 +23,13 @@ from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE
 OBJECTIVE = Objective(
     name="ttft", indicator=Ttft(limit_us=1_000_000), target=Decimal("0.99"), group_by=("tenant",)
 )
+
+
+class Memory(dict):
+    """The state store's notes."""
+
+    def set(self, values) -> None:
+        self.update(values)
 
 
 @pytest.fixture
@@ -96,7 +103,8 @@ def test_hours_rolled_up_again_replace_those_before(facts):
     minute = now_us // MICROS_PER_MINUTE - 90
     both = cells([("a", minute, 1, 2), ("a", minute + 1, 3, 3)])
     store.write(OBJECTIVE.version, MICROS_PER_MINUTE, both, 10)
-    roll_up(store, [OBJECTIVE], upto=10, now_us=now_us)
+    notes = Memory()
+    RollUp(store, notes).step([OBJECTIVE], upto=10, now_us=now_us)
     store.write(OBJECTIVE.version, MICROS_PER_MINUTE, cells([("a", minute, 5, 9)]), 20)
-    assert roll_up(store, [OBJECTIVE], upto=20, now_us=now_us) == 1
+    assert RollUp(store, notes).step([OBJECTIVE], upto=20, now_us=now_us) == 1
     assert store.read(OBJECTIVE.version, MICROS_PER_HOUR, 0).cells.sums() == (5 + 3, 9 + 3)

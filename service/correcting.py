@@ -1,0 +1,130 @@
+"""Corrections put into force: every objective counts without what is left out, from the next tick on.
+
+The counts of one objective are corrected anew when what is left out of them changes: a correction
+was added or ended, or a recurring one came nearer. What a calendar period held before the ring is
+then read back from the stored cells, by minutes as far as they are kept whole, by hours before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final, Protocol
+
+import numpy as np
+
+from service.counts import CellRows, ObjectiveCounts
+from service.fold import Fold
+from service.objectives.recurrence import Recurrence, dated
+from service.store.corrections import StoredCorrection
+from slo.calendars import Period
+from slo.cells import Cells, measured, merge
+from slo.corrections import Correction, Mask, corrected
+from slo.durations import MICROS_PER_DAY
+from slo.objective import Objective
+from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE
+
+MINUTES_US: Final = 30 * MICROS_PER_DAY
+"""How far back the cells of single minutes are surely there."""
+
+LOOK_BACK_US: Final = 400 * MICROS_PER_DAY
+LOOK_AHEAD_US: Final = 2 * MICROS_PER_HOUR
+"""Recurring corrections are dated so far ahead, anew every hour."""
+
+
+class CorrectionRows(Protocol):
+    """What correcting needs of the state store."""
+
+    def listed(self) -> list[StoredCorrection]:
+        """Return every correction there ever was."""
+        ...
+
+
+class Correcting:
+    """Keeps the counts of a fold corrected. `step` belongs to one thread."""
+
+    def __init__(
+        self, rows: CorrectionRows, fold: Fold, cells: CellRows, *, clock: Callable[[], int]
+    ) -> None:
+        self._rows, self._fold, self._cells, self._clock = rows, fold, cells, clock
+        self._known: tuple[list[StoredCorrection], int] = ([], -1)
+        self._dated: list[tuple[StoredCorrection, tuple[Correction, ...]]] = []
+
+    def step(self) -> None:
+        """Correct the counts for which something has changed. One query; more where a calendar changes."""
+        now_us = self._clock()
+        self._date(now_us)
+        for counts in self._fold.counts:
+            wanted = self._wanted(counts.objective)
+            if counts.corrections != wanted:
+                self._correct(counts, wanted, now_us)
+
+    def _correct(self, counts: ObjectiveCounts, wanted: tuple[Correction, ...], now_us: int) -> None:
+        with self._fold.lock:
+            period, until_us = counts.ring.period, counts.ring.held_from_us
+        older = Cells.empty()
+        if period is not None:
+            before = Period(period.from_us, until_us)
+            older = units_before(self._cells, counts.objective, wanted, before, now_us=now_us)
+        with self._fold.lock:
+            if counts.ring.period == period:  # else another period began meanwhile: again at the next step
+                counts.correct(wanted, older, until_us)
+
+    def _date(self, now_us: int) -> None:
+        known = (self._rows.listed(), now_us // MICROS_PER_HOUR)
+        if known != self._known:
+            from_us, to_us = now_us - LOOK_BACK_US, now_us + LOOK_AHEAD_US
+            self._dated = [(each, intervals(each, from_us, to_us)) for each in known[0]]
+            self._known = known
+
+    def _wanted(self, objective: Objective) -> tuple[Correction, ...]:
+        name = objective.name
+        found = (times for each, times in self._dated if not each.objectives or name in each.objectives)
+        return tuple(sorted(correction for times in found for correction in times))
+
+
+def intervals(stored: StoredCorrection, from_us: int, to_us: int) -> tuple[Correction, ...]:
+    """Return the dated times of a correction that touch [from_us, to_us), as far as it was not ended."""
+    until_us = to_us if stored.until_us is None else stored.until_us
+    when = Recurrence(
+        start=datetime.fromisoformat(stored.start),
+        zone=stored.zone,
+        duration_us=stored.duration_us,
+        rule=stored.rule,
+    )
+    return tuple(
+        Correction(begin_us, end_us if stored.until_us is None else min(end_us, until_us), stored.excluded)
+        for begin_us, end_us in dated(when, from_us, min(until_us, to_us))
+    )
+
+
+def units_before(
+    cells: CellRows, objective: Objective, corrections: Sequence[Correction], before: Period, *, now_us: int
+) -> Cells:
+    """Return what an objective's budget counts in the stored cells of a time, corrected and summed up.
+
+    Exact to the minute for the last 30 days; of what is older a correction acts on whole hours.
+    Reads a day of minutes, or a month of hours, at a time.
+    """
+    phase_us = before.from_us % MICROS_PER_HOUR
+    whole_us = (now_us - MINUTES_US - phase_us) // MICROS_PER_HOUR * MICROS_PER_HOUR + phase_us
+    middle_us = min(max(before.from_us, whole_us), before.to_us)
+    mask, parts = Mask.of(corrections, MICROS_PER_MINUTE), [Cells.empty()]
+    for start_us in range(middle_us, before.to_us, MICROS_PER_DAY):
+        end_us = min(start_us + MICROS_PER_DAY, before.to_us)
+        ends = (at // MICROS_PER_MINUTE for at in (start_us, end_us))
+        minutes = cells.read(objective.version, MICROS_PER_MINUTE, *ends).cells
+        parts.append(_summed(measured(corrected(minutes, mask), objective)))
+    mask = Mask.of(corrections, MICROS_PER_HOUR, phase_us=phase_us)
+    for start_us in range(before.from_us, middle_us, MINUTES_US):
+        ends = (at // MICROS_PER_HOUR for at in (start_us, min(start_us + MINUTES_US, middle_us)))
+        hours = cells.read(objective.version, MICROS_PER_HOUR, *ends, phase_us=phase_us).cells
+        parts.append(_summed(corrected(hours, mask)))
+    return merge(parts)
+
+
+def _summed(cells: Cells) -> Cells:
+    """Return counts without their time: one bucket a group."""
+    return Cells.of(
+        cells.keys, group=cells.group, bucket=np.zeros_like(cells.bucket), good=cells.good, total=cells.total
+    )
