@@ -35,7 +35,49 @@ def list_(server: Server = None, token: Token = None, as_json: AsJson = False) -
 
 def _since(alert: dict[str, Any]) -> str | None:
     at_ms = alert["since_ms"]
-    return None if at_ms is None else f"{datetime.fromtimestamp(at_ms / 1e3, UTC):%Y-%m-%d %H:%M:%S}"
+    return None if at_ms is None else _moment(at_ms * 1_000)
+
+
+def _moment(at_us: float) -> str:
+    return f"{datetime.fromtimestamp(at_us / 1e6, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+@app.command("sent")
+def sent(server: Server = None, token: Token = None, as_json: AsJson = False) -> None:
+    """List the newest notifications, to whom they went and what became of each."""
+    from inferometer.client import Client
+
+    notifications = Client(server, token).get("/api/v1/notifications")
+    if as_json:
+        answer_json(notifications)
+        return
+    if not notifications:
+        say("nothing has been sent yet")
+        return
+    rows = [
+        (each["id"], _moment(each["at_ms"] * 1e3), each["receiver"], each["status"], each["name"], _end(each))
+        for each in notifications
+    ]
+    answer_table("notifications", ("id", "made (UTC)", "receiver", "says", "alert", "became"), rows)
+
+
+def _end(notification: dict[str, Any]) -> str:
+    tries = "" if notification["attempts"] == 1 else f", attempt {notification['attempts']}"
+    detail = f": {notification['detail']}" if notification["detail"] else ""
+    return f"{notification['outcome']}{tries}{detail}"
+
+
+@app.command("replay")
+def replay(
+    notification_id: Annotated[str, typer.Argument(help="The id that `sent` lists.", show_default=False)],
+    server: Server = None,
+    token: Token = None,
+) -> None:
+    """Send a notification again, under the same id: a receiver that has it already can tell."""
+    from inferometer.client import Client, quoted
+
+    Client(server, token).send("POST", f"/api/v1/notifications/{quoted(notification_id)}/replay")
+    answer(f"{notification_id} is due again; `inferometer alert sent` shows what becomes of it")
 
 
 @app.command("silence")
@@ -71,6 +113,31 @@ def _matcher(text: str) -> dict[str, str]:
         raise Failure(f"matcher {text!r}: write LABEL=VALUE, as in alertname=A9 or pool=~chat-.*", code=2)
     label, operator, value = found.groups()
     return {"label": label, "operator": operator, "value": value}
+
+
+@app.command("silences")
+def silences(server: Server = None, token: Token = None, as_json: AsJson = False) -> None:
+    """List the silences that stand: what is held back, until when, by whom and why."""
+    from inferometer.client import Client
+
+    standing = Client(server, token).get("/api/v1/silences")
+    if as_json:
+        answer_json(standing)
+        return
+    if not standing:
+        say("no silence stands")
+        return
+    rows = [
+        (
+            each["id"],
+            " ".join(each["matchers"]),
+            _moment(each["ends_at_us"]),
+            each["created_by"],
+            each["comment"],
+        )
+        for each in standing
+    ]
+    answer_table("silences", ("id", "holds back", "until (UTC)", "by", "why"), rows)
 
 
 @app.command("unsilence")

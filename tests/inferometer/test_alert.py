@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
+
+from alerts.notification import Notification, NotifiedAlert
+from alerts.ports import Outcome, Result
+from service.store.state import State
+
+FIRING = NotifiedAlert(
+    incident="inc",
+    fingerprint="00",
+    labels={"alertname": "A1"},
+    annotations={"summary": "6 wait"},
+    starts_at_us=1,
+    ends_at_us=None,
+)
 
 
 def test_a_new_receiver_gets_a_secret_shown_once(cli):
@@ -74,7 +88,12 @@ def test_a_silence_is_made_and_ended(cli, admin):
         "alert", "silence", "alertname=A9", "pool=~chat-.*", "--for", "30m", "--comment", "a new router"
     )
     assert made.code == 0 and made.out.startswith("silence-")
+    listed = cli("alert", "silences").out
+    assert (
+        made.out.strip() in listed and 'alertname="A9" pool=~"chat-.*"' in listed and "a new router" in listed
+    )
     assert cli("alert", "unsilence", made.out.strip()).code == 0
+    assert made.out.strip() not in cli("alert", "silences").out
     again = cli("alert", "unsilence", made.out.strip())
     assert again.code == 1 and "no standing silence" in again.err
 
@@ -105,6 +124,7 @@ def test_a_mistake_is_said(cli, arguments, code, cause):
         (("silence", "a=b", "--for", "60d"), "less than or equal to 2592000"),
         (("receiver", "test", "nobody"), "no receiver is called 'nobody'"),
         (("unsilence", "../../health"), "404"),
+        (("replay", "msg_nowhere"), "msg_nowhere: there is none of this id"),
     ],
 )
 def test_what_the_service_refuses_is_said_in_its_words(cli, admin, arguments, cause):
@@ -120,3 +140,28 @@ def test_changing_needs_a_token_and_says_how_to_get_one(cli, service):
 def test_no_alert_is_said_and_as_json_an_empty_list(cli, admin):
     assert "no alert has ever fired" in cli("alert", "list").err
     assert json.loads(cli("alert", "list", "--json").out) == []
+
+
+def test_nothing_sent_is_said_and_as_json_an_empty_list(cli, admin):
+    assert "nothing has been sent yet" in cli("alert", "sent").err
+    assert json.loads(cli("alert", "sent", "--json").out) == []
+
+
+def test_a_notification_is_listed_and_sent_again_on_demand(cli, admin):
+    told = Notification(
+        id="msg_1",
+        lane="gone/g",
+        receiver="gone",
+        group_key="g",
+        group_labels={},
+        created_at_us=1_700_000_000_000_000,
+        alerts=(FIRING,),
+    )
+    with contextlib.closing(State.open(f"sqlite:///{admin.data_dir}/state.db")) as state:
+        state.notifications.add([told])
+        claim = state.notifications.claim(told.created_at_us, "w", lease_us=1)
+        delivered = Result(outcome=Outcome.DELIVERED, at_us=told.created_at_us, detail="answered 204")
+        state.notifications.finish(claim, delivered)
+    assert "delivered: answered 204" in cli("alert", "sent").out
+    assert cli("alert", "replay", "msg_1").code == 0
+    assert "delivered: answered 204" not in cli("alert", "sent").out
