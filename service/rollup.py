@@ -26,9 +26,6 @@ NOTE: Final = "rolled_up"
 LATE_US: Final = 26 * MICROS_PER_HOUR
 """Facts come at most a day late: what is older than this had all its facts when it was rolled up."""
 
-FIRST_US: Final = 64 * MICROS_PER_DAY
-"""How far a new objective's first roll-up reaches: as far as raw rows are kept."""
-
 
 @dataclass(frozen=True, slots=True)
 class RollUp:
@@ -37,16 +34,20 @@ class RollUp:
     cells: CellRows
     notes: Notes
 
-    def step(self, objectives: Iterable[Objective], *, upto: int, now_us: int) -> int:
+    def step(
+        self, objectives: Iterable[Objective], *, upto: int, now_us: int, first_us: int | None = None
+    ) -> int:
         """Write the hour cells of what may have changed since the last time; return how many.
 
-        `upto` is a journal entry that the minute cells hold already. Two statements an objective
-        and day.
+        `upto` is a journal entry that the minute cells hold already; `first_us` is how far back the
+        minutes reach of an objective that was never rolled up, None = no further than late facts
+        do. Two statements an objective and day.
         """
+        never_us = now_us if first_us is None else first_us
         last: dict[str, int] = json.loads(self.notes.get(NOTE) or "{}")
         written, rolled = 0, {}
         for objective in objectives:
-            from_us = last.get(objective.version, now_us - FIRST_US) - LATE_US
+            from_us = last.get(objective.version, never_us) - LATE_US
             written += self._roll(objective, from_us, now_us, upto)
             rolled[objective.version] = now_us
         self.notes.set({NOTE: json.dumps({**last, **rolled})})

@@ -55,6 +55,7 @@ from service.threads import FORESEEN, Worker
 from service.vitals import Vitals
 from service.writer import READER as STORE
 from service.writer import Writer
+from slo.calendars import Calendar
 from slo.objective import Objective
 from telemetry.events import EventKind
 from telemetry.frame import Frame
@@ -244,7 +245,10 @@ class Service:
         if new:
             self.writer.drain()
             span = Span.of(self.facts, now_us(), {one.objective.indicator.table for one in new})
-            self.counting.backfill(new, self._stored_rows, upto=self.journal.cursor(STORE), span=span)
+            upto = self.journal.cursor(STORE)
+            self.counting.backfill(new, self._stored_rows, upto=upto, span=span)
+            longer = [one.objective for one in new if isinstance(one.objective.window, Calendar)]
+            self.rolling.step(longer, upto=upto, now_us=span.now_us, first_us=span.first_us)
         self.counting.note(self.fold.counts, self.journal.cursor(STORE))
 
     def _stored_rows(self, objective: Objective, from_us: int, to_us: int) -> Frame:
