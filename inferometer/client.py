@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -36,6 +38,20 @@ class Client:
     def send(self, method: str, path: str, body: object | None = None) -> Any:
         """Return the JSON answer of a POST, PUT or DELETE; None for an empty one."""
         return self._call(method, path, json=body)
+
+    def lines(self, path: str, text: str, **params: str) -> Iterator[Any]:
+        """Yield the JSON lines that answer a POST of a YAML text, however long each takes."""
+        headers = {"content-type": "application/yaml", "accept-encoding": "identity"}
+        try:
+            with self._http.stream(
+                "POST", path, content=text.encode(), params=params, headers=headers, timeout=None
+            ) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise Failure(f"POST {self.url}{path}: {answer.status_code}: {_detail(answer)}")
+                yield from map(json.loads, answer.iter_lines())
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Failure(f"POST {self.url}{path}: {error or type(error).__name__}; {_RUNNING}") from None
 
     def _call(self, method: str, path: str, **more: Any) -> Any:
         try:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
-from inferometer.saying import Failure, answer_json, notes, say, telling
+from inferometer.saying import Failure, answer_json, say, telling
+from inferometer.watching import Tell, progress
 
 if TYPE_CHECKING:
     from service.judging import Terms
     from service.recordings.recording import Recording
     from service.verdicts import Verdict
-
-Tell = Callable[[str], None]
 
 
 def import_(
@@ -59,7 +57,7 @@ def import_(
 
     limits = limit or []
     terms = _terms(limits, price or [])
-    with _directory(into) as directory, _progress() as tell:
+    with _directory(into) as directory, progress() as tell:
         verdicts = _judged(paths, terms, directory=directory, tolerate=tolerate, tell=tell)
     if as_json:
         documents = [document(verdict) for verdict in verdicts]
@@ -98,16 +96,6 @@ def _directory(into: Path | None) -> Iterator[Path]:
     with telling(OSError):
         into.mkdir(parents=True, exist_ok=True)
     yield into
-
-
-@contextmanager
-def _progress() -> Iterator[Tell]:
-    """Yield what tells how far it is: a line that changes, where a person is watching."""
-    if not notes.is_terminal:
-        yield lambda _step: None
-        return
-    with notes.status("opening the stores") as status:
-        yield lambda step: status.update(escape(step))
 
 
 def _judged(

@@ -9,9 +9,11 @@ import typer
 
 from inferometer.options import AsJson, Server, Token
 from inferometer.saying import answer, answer_json, answer_table, say
+from inferometer.slo_backtest import backtest
 from inferometer.slo_convert import convert
 
 app = typer.Typer(help="Objectives: files checked, budgets and burn rates shown.", no_args_is_help=True)
+app.command("backtest")(backtest)
 app.command("convert")(convert)
 
 

@@ -24,14 +24,18 @@ def read(path: Path) -> tuple[Objective, ...]:
     found: list[Objective] = []
     mistakes: list[Mistake] = []
     seen: dict[str, str] = {}
-    files = sorted(each for each in path.iterdir() if each.suffix in SUFFIXES) if path.is_dir() else [path]
-    for file in files:
+    for file in yaml_files(path):
         notes = Notes(str(file))
         found += _parsed(text_of(file, notes), notes, seen)
         mistakes += notes.mistakes
     if mistakes:
         raise ObjectiveFileError(mistakes)
     return tuple(found)
+
+
+def yaml_files(path: Path) -> list[Path]:
+    """Return the file itself, or every YAML file in a folder, by name."""
+    return sorted(each for each in path.iterdir() if each.suffix in SUFFIXES) if path.is_dir() else [path]
 
 
 def parse(text: str, file: str) -> tuple[Objective, ...]:

@@ -1,0 +1,79 @@
+"""Asking the past: when the objectives of a file would have alerted."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Body, HTTPException, Query
+from fastapi.responses import StreamingResponse
+
+from service.api.callers import Reader, TheService
+from service.backtesting import LONGEST_RANGE_US, Backtest, History, backtest
+from service.clock import now_us
+from service.objectives.files import parse
+from service.objectives.located import MAX_BYTES
+from service.objectives.mistakes import ObjectiveFileError
+from service.objectives.section import NotThatError
+from service.objectives.words import duration
+from service.store.errors import StoreError
+from service.wiring import Service
+from slo.durations import written
+from slo.objective import Objective
+
+router = APIRouter(prefix="/api/v1", tags=["objectives"])
+LINES: Final = "application/x-ndjson"
+_one_at_a_time: Final = threading.Lock()
+
+
+@router.post("/backtests")
+def post(
+    service: TheService,
+    _caller: Reader,
+    text: Annotated[str, Body(media_type="application/yaml", max_length=MAX_BYTES)],
+    range_: Annotated[str, Query(alias="range")] = "30d",
+) -> StreamingResponse:
+    """Answer line by line, each a JSON object: `progress` 0..1 of an `objective`, then its `backtest`.
+
+    The body is a file of objectives. Nothing is kept of it. One such question at a time; 422 for
+    a file with mistakes, 429 while another is being answered.
+    """
+    try:
+        objectives = parse(text, "body")
+    except ObjectiveFileError as error:
+        raise HTTPException(422, str(error)) from None
+    range_us = asked_range(range_)
+    if not _one_at_a_time.acquire(blocking=False):
+        raise HTTPException(429, "another backtest is being answered; ask again when it is done")
+    return StreamingResponse(_lines(service, objectives, range_us), media_type=LINES)
+
+
+def asked_range(text: str) -> int:
+    """Return a range in microseconds; 422 for what is none, or longer than facts are kept."""
+    try:
+        range_us = duration(text)
+    except NotThatError as error:
+        raise HTTPException(422, f"range: {error}") from None
+    if not 0 < range_us <= LONGEST_RANGE_US:
+        raise HTTPException(422, f"range: {text} is not up to {written(LONGEST_RANGE_US)}, as facts are kept")
+    return range_us
+
+
+def _lines(service: Service, objectives: tuple[Objective, ...], range_us: int) -> Iterator[str]:
+    try:
+        history = History(service.facts, service.fold.of_record)
+        for told in backtest(history, objectives, range_us, now_us=now_us()):
+            if isinstance(told, Backtest):
+                yield _line({"backtest": told.to_json()})
+            else:
+                yield _line({"progress": told.share, "objective": told.objective})
+    except StoreError as error:
+        yield _line({"error": str(error)})
+    finally:
+        _one_at_a_time.release()
+
+
+def _line(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
