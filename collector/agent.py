@@ -20,14 +20,16 @@ from typing import Final
 from collector.clock import HostClock
 from collector.dcgm import DcgmPage
 from collector.discovery import Finder, Search
+from collector.efficiency.meter import EfficiencyMeter
 from collector.exporter import Exporter
 from collector.finders import finders_of, hardware_desk, own_sources
 from collector.gpus.nvml import Session
 from collector.hardware.vitals import hardware_vitals
 from collector.health import Vital
-from collector.intake import Intake
+from collector.memory_vitals import memory_vitals
 from collector.outbox import Buffer, Sealer
-from collector.placements import configured
+from collector.placements import Placements
+from collector.request_doors import RequestDoors
 from collector.schedule import Watcher
 from collector.settings import Settings
 from collector.shipper import READER, Link, Shipper
@@ -61,7 +63,9 @@ class Agent:
         self.shipper = self._shipper(self.journal) if self.journal else None
         self.session = Session()
         self.hardware = hardware_desk(settings)
-        self.intake = Intake(settings.records_socket, deliver=self._deliver)
+        self.placements = Placements(settings, self.clock.now_us)
+        self.efficiency = EfficiencyMeter(settings.models, self.placements.gpus_of)
+        self.doors = RequestDoors(settings, clock=self.clock, deliver=self._deliver)
         self.searches = [
             Search(finder, found=self._watch)
             for finder in (finders_of(settings, self.session, self.hardware) if finders is None else finders)
@@ -91,7 +95,7 @@ class Agent:
         """Begin to measure, receive, seal, ship and export; returns at once."""
         self._note(EventKind.AGENT_START)
         self.exporter.start()
-        self.intake.start()
+        self.doors.start()
         if self.sealer and self.shipper:
             self.sealer.start()
             self.shipper.start()
@@ -113,10 +117,11 @@ class Agent:
         for watcher in self.watchers:
             if not watcher.join(max(0.0, deadline - time.monotonic())):
                 log.warning("%s hangs and is left behind", watcher.source.name)
-        self.intake.stop(grace_seconds=_JOIN_SECONDS)
+        self.doors.stop(grace_seconds=_JOIN_SECONDS)
         self._note(EventKind.AGENT_STOP)
         if self.sealer and self.shipper and self.journal:
             self.sealer.stop(grace_seconds=_JOIN_SECONDS)
+            self.doors.settled()
             self.shipper.stop(grace_seconds=_JOIN_SECONDS)
             self.journal.close()
         self.exporter.stop()
@@ -134,7 +139,12 @@ class Agent:
 
     def vitals(self) -> list[Vital]:
         """Return how the agent is doing."""
-        return [*vitals_of(self), *hardware_vitals(self.hardware)]
+        return [
+            *vitals_of(self),
+            *hardware_vitals(self.hardware),
+            *self.efficiency.vitals(),
+            *memory_vitals(self.fresh_records(), self.placements.gpus_of),
+        ]
 
     def _watch(self, sources: Sequence[Source]) -> None:
         """Give each new source its thread."""
@@ -158,6 +168,7 @@ class Agent:
 
     def _measured(self, records: Sequence[Record]) -> None:
         self._deliver([*records, *self.hardware.observe(records)])
+        self.efficiency.observe(records)
 
     def _deliver(self, records: Sequence[Record]) -> None:
         if self.sealer is not None:
@@ -181,7 +192,7 @@ class Agent:
                 self._note(EventKind.CLOCK_STEP, message=f"the clock was set by {moved_us / 1e6:+.3f} s")
             if time.monotonic() - placed_at > _PLACEMENT_SECONDS:
                 placed_at = time.monotonic()
-                self._deliver(configured(self.settings, self.clock.now_us()))
+                self._deliver(self.placements.now())
 
 
 def _open_spool(settings: Settings) -> Journal:

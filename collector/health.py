@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -36,11 +37,11 @@ def counter(name: str, text: str, value: float) -> Vital:
     return Vital(name, MetricKind.COUNTER, text, (), {(): value})
 
 
-def gauges(name: str, text: str, label: str, values: dict[str, float]) -> Vital:
+def gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> Vital:
     """Return a gauge with one label."""
     return Vital(name, MetricKind.GAUGE, text, (label,), {(key,): value for key, value in values.items()})
 
 
-def counters(name: str, text: str, label: str, values: dict[str, float]) -> Vital:
+def counters(name: str, text: str, label: str, values: Mapping[str, float]) -> Vital:
     """Return a counter with one label; the name ends in `_total`."""
     return Vital(name, MetricKind.COUNTER, text, (label,), {(key,): value for key, value in values.items()})

@@ -11,11 +11,14 @@ from collector.requests.socket import RecordReceiver, TimedRecord
 
 log = logging.getLogger(__name__)
 
+Deliver = Callable[[Sequence[TimedRecord]], None]
+"""Takes records; never blocks."""
+
 
 class Intake:
     """The thread at the records socket. Its counters are those of `receiver`."""
 
-    def __init__(self, path: Path, *, deliver: Callable[[Sequence[TimedRecord]], None]) -> None:
+    def __init__(self, path: Path, *, deliver: Deliver) -> None:
         self.receiver = RecordReceiver.open(path)
         self._deliver = deliver
         self._stop = threading.Event()

@@ -8,21 +8,28 @@ Every mistake is told at once, with its key, its value and what is allowed.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from socket import gethostname
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from collector import checks
 from collector.dcgm_names import HOSTNAME_LABELS
+from collector.efficiency.peaks import DTYPES
+from collector.efficiency.ratios import ModelShape
 from collector.hardware.policies import DEFAULT_POLICY, POLICIES
-from telemetry.identity import MAX_NAME_LENGTH, Origin, Replica
+from collector.requests.log_formats import format_of
+from telemetry.identity import Origin, Replica
 
 PREFIX: Final = "INFEROMETER_AGENT_"
 MIB: Final = 1024 * 1024
+DEFAULT_LOG_FORMAT: Final = "litellm"
 DEFAULT_LISTEN: Final = ("127.0.0.1", 9477)
-_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Names of an address of this host."""
+
 _SECRET: Final = frozenset({"token"})
 
 
@@ -43,11 +50,13 @@ class EngineTarget:
     model: str | None = None
     gpus: tuple[str, ...] = ()
     ranks: int = 1
+    log: Path | None = None
+    """Where it logs: its start-up tells what weights and KV pool take."""
 
     def replica(self, host: str, rank: int) -> Replica:
         """Return the identity of a rank; an engine on this host is named by the host."""
         parts = urlsplit(self.url)
-        where = host if parts.hostname in _LOCAL else parts.hostname or host
+        where = host if parts.hostname in LOCAL_HOSTS else parts.hostname or host
         return Replica(where, str(parts.port or (443 if parts.scheme == "https" else 80)), rank)
 
     def place(self, host: str) -> str:
@@ -58,6 +67,14 @@ class EngineTarget:
         """Return the UUIDs of one rank's share."""
         share = len(self.gpus) // self.ranks
         return self.gpus[rank * share : (rank + 1) * share]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogTarget:
+    """A request log to follow, and what its lines mean: a format's name or a column map's file."""
+
+    path: Path
+    format: str = DEFAULT_LOG_FORMAT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +97,9 @@ class Settings:
     """What dcgm-exporter's label of the host is called."""
     socket: Path | None = None
     """Where proxies hand in request records; None = `records.sock` in `data_dir`."""
+    otlp: tuple[str, int] | None = None
+    """Where OTLP/HTTP trace exports are taken; None = nowhere."""
+    request_logs: tuple[LogTarget, ...] = ()
     gpus: bool = True
     expected_gpus: int | tuple[str, ...] | None = None
     """How many GPUs this host has, or their UUIDs: those that are missing are told as down."""
@@ -88,6 +108,8 @@ class Settings:
     kernel_log: Path | None = Path("/dev/kmsg")
     """Where Xids are read beside the driver's events; a file in a container; None ("off") = nowhere."""
     engines: tuple[EngineTarget, ...] = ()
+    models: Mapping[str, ModelShape] = field(default_factory=dict)
+    """Sizes of models by the name their engine tells; MFU and MBU need them where it counts no work."""
     find_engines: bool = True
     """Look for engines on their usual local ports when none are named."""
     interval_seconds: float = 1.0
@@ -193,96 +215,24 @@ def _combinations(settings: Settings) -> list[str]:
     return mistakes
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME_LENGTH or not value.isprintable():
-        raise ValueError(f"must be a printable text of 1 to {MAX_NAME_LENGTH} characters")
-    return value
-
-
-def _url(value: object) -> str:
-    parts = urlsplit(_text(value))
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an http:// or https:// address")
-    return _text(value).rstrip("/")
-
-
-def _path(value: object) -> Path:
-    return Path(value) if isinstance(value, Path) else Path(_text(value)).expanduser()
-
-
-def _flag(value: object) -> bool:
-    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in words:
-        return words[value.lower()]
-    raise ValueError("must be true or false")
-
-
-def _listen(value: object) -> tuple[str, int]:
-    address, _, port = _text(value).rpartition(":")
-    if not address or not port.isdigit() or int(port) > 65_535:
-        raise ValueError("must be ADDRESS:PORT, such as 127.0.0.1:9477")
-    return address.strip("[]"), int(port)
-
-
-def _one_of(words: Sequence[str]) -> Callable[[object], str]:
-    def check(value: object) -> str:
-        if value not in words:
-            raise ValueError(f"must be one of {', '.join(words)}")
-        return str(value)
-
-    return check
-
-
-def _number(low: float, high: float) -> Callable[[object], float]:
-    def check(value: object) -> float:
-        try:
-            number = float(value) if isinstance(value, str | int | float) else float("nan")
-        except ValueError:
-            number = float("nan")
-        if isinstance(value, bool) or not low <= number <= high:
-            raise ValueError(f"must be a number of {low:g} to {high:g}")
-        return number
-
-    return check
-
-
-def _whole(low: int, high: int) -> Callable[[object], int]:
-    bounded = _number(low, high)
-
-    def check(value: object) -> int:
-        number = bounded(value)
-        if not number.is_integer():
-            raise ValueError(f"must be a whole number of {low:,} to {high:,}")
-        return int(number)
-
-    return check
-
-
 def _expected(value: object) -> int | tuple[str, ...]:
     if isinstance(value, str) and not value.isdigit():
         value = [part.strip() for part in value.split(",")]
-    return _uuids(value) if isinstance(value, list | tuple) else _whole(0, 1_024)(value)
+    return checks.uuids(value) if isinstance(value, list | tuple) else checks.whole(0, 1_024)(value)
 
 
 def _kernel_log(value: object) -> Path | None:
-    return None if value == "off" else _path(value)
-
-
-def _uuids(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(uuid, str) for uuid in value):
-        raise ValueError("must be a list of GPU UUIDs (`nvidia-smi -L` names them)")
-    return tuple(_text(uuid) for uuid in value)
+    return None if value == "off" else checks.path(value)
 
 
 _TARGET_CHECKS: Final[Mapping[str, Callable[[object], object]]] = {
-    "url": _url,
-    "kind": _text,
-    "pool": _text,
-    "model": _text,
-    "gpus": _uuids,
-    "ranks": _whole(1, 1_024),
+    "url": checks.url,
+    "kind": checks.text,
+    "pool": checks.text,
+    "model": checks.text,
+    "gpus": checks.uuids,
+    "ranks": checks.whole(1, 1_024),
+    "log": checks.path,
 }
 
 
@@ -308,6 +258,32 @@ def _target(value: object) -> EngineTarget:
     return target
 
 
+_PARAMETERS: Final = 10**15
+_SHAPE_CHECKS: Final[Mapping[str, Callable[[object], object]]] = {
+    "parameters": checks.whole(1, _PARAMETERS),
+    "active_parameters": checks.whole(1, _PARAMETERS),
+    "weight_bytes": checks.number(0.1, 8),
+    "kv_bytes_per_token": checks.whole(1, 10**9),
+    "dtype": checks.one_of(DTYPES),
+}
+
+
+def _models(value: object) -> dict[str, ModelShape]:
+    if not isinstance(value, Mapping) or len(value) > 256:
+        raise ValueError("must be tables of at most 256 models: [models.NAME] parameters = ...")
+    return {checks.text(name): _shape(name, table) for name, table in value.items()}
+
+
+def _shape(name: str, table: object) -> ModelShape:
+    if isinstance(table, ModelShape):
+        return table
+    if not isinstance(table, Mapping) or "parameters" not in table or set(table) - set(_SHAPE_CHECKS):
+        known = ", ".join(_SHAPE_CHECKS)
+        raise ValueError(f"model {name}: a table with parameters, and of {known} what is known")
+    values: dict[str, Any] = {key: _SHAPE_CHECKS[key](item) for key, item in table.items()}
+    return ModelShape(**{"active_parameters": values["parameters"], **values})
+
+
 def _targets(value: object) -> tuple[EngineTarget, ...]:
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
@@ -319,29 +295,51 @@ def _targets(value: object) -> tuple[EngineTarget, ...]:
     return targets
 
 
+def _log_target(value: object) -> LogTarget:
+    if isinstance(value, LogTarget):
+        return value
+    table = {"path": value} if isinstance(value, str) else value
+    if not isinstance(table, Mapping) or "path" not in table or set(table) - {"path", "format"}:
+        raise ValueError("a request log is a path, or a table with path and format")
+    named = checks.text(table.get("format", DEFAULT_LOG_FORMAT))
+    format_of(named)
+    return LogTarget(path=checks.path(table["path"]), format=named)
+
+
+def _log_targets(value: object) -> tuple[LogTarget, ...]:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, list | tuple) or len(value) > 16:
+        raise ValueError("must be a list of at most 16 request logs, or paths parted by commas")
+    return tuple(_log_target(item) for item in value)
+
+
 _CHECKS: Final[Mapping[str, Callable[[object], object]]] = {
-    "server": _url,
-    "token": _text,
-    "host": _text,
-    "region": _text,
-    "data_dir": _path,
-    "listen": _listen,
-    "dcgm_names": _flag,
-    "hostname_label": _one_of(HOSTNAME_LABELS),
-    "socket": _path,
-    "gpus": _flag,
+    "server": checks.url,
+    "token": checks.text,
+    "host": checks.text,
+    "region": checks.text,
+    "data_dir": checks.path,
+    "listen": checks.listen,
+    "dcgm_names": checks.flag,
+    "hostname_label": checks.one_of(HOSTNAME_LABELS),
+    "socket": checks.path,
+    "otlp": checks.listen,
+    "request_logs": _log_targets,
+    "gpus": checks.flag,
     "expected_gpus": _expected,
-    "xid_policy": _one_of(tuple(POLICIES)),
+    "xid_policy": checks.one_of(tuple(POLICIES)),
     "kernel_log": _kernel_log,
     "engines": _targets,
-    "find_engines": _flag,
-    "interval_seconds": _number(0.1, 60),
-    "deadline_seconds": _number(0.1, 60),
-    "seal_seconds": _number(0.1, 60),
-    "seal_bytes": _whole(64 * 1024, 8 * MIB),
-    "buffer_bytes": _whole(MIB, 1_024 * MIB),
-    "spool_bytes": _whole(16 * MIB, 1_048_576 * MIB),
-    "backlog_per_second": _number(0.1, 1_000),
-    "origin": lambda value: Origin(_one_of(tuple(Origin))(value)),
+    "models": _models,
+    "find_engines": checks.flag,
+    "interval_seconds": checks.number(0.1, 60),
+    "deadline_seconds": checks.number(0.1, 60),
+    "seal_seconds": checks.number(0.1, 60),
+    "seal_bytes": checks.whole(64 * 1024, 8 * MIB),
+    "buffer_bytes": checks.whole(MIB, 1_024 * MIB),
+    "spool_bytes": checks.whole(16 * MIB, 1_048_576 * MIB),
+    "backlog_per_second": checks.number(0.1, 1_000),
+    "origin": lambda value: Origin(checks.one_of(tuple(Origin))(value)),
 }
 assert set(_CHECKS) == {one.name for one in fields(Settings)}

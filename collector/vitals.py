@@ -60,13 +60,7 @@ def vitals_of(agent: Agent) -> list[Vital]:
         ),
         gauge("gpus_expected", "GPUs the configuration expects.", _gpus_expected(agent)),
         gauge("gpus_up", "GPUs that answer.", _gpus_up(agent)),
-        counter("records_received_total", "Request records taken.", agent.intake.receiver.received),
-        counters(
-            "datagrams_refused_total",
-            "Datagrams that were no records.",
-            "reason",
-            {str(reason): count for reason, count in dict(agent.intake.receiver.refused).items()},
-        ),
+        *agent.doors.vitals(),
         *_delivery(agent),
     ]
 

@@ -31,6 +31,13 @@ def agent(
             show_default="looks on the usual local ports",
         ),
     ] = None,
+    engine_log: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Log of the n-th --engine: its start-up tells what weights and KV pool take.",
+            show_default=False,
+        ),
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Where unsent batches wait.", show_default="inferometer-agent")
     ] = None,
@@ -65,6 +72,17 @@ def agent(
             help="Where Xids are read beside the driver's events: a file, or `off`.", show_default="/dev/kmsg"
         ),
     ] = None,
+    otlp: Annotated[
+        str | None,
+        typer.Option(help="host:port where OTLP/HTTP trace exports are taken.", show_default="nowhere"),
+    ] = None,
+    request_log: Annotated[
+        list[Path] | None,
+        typer.Option(help="Request log of JSON lines to follow; repeat for more.", show_default=False),
+    ] = None,
+    request_log_format: Annotated[
+        str, typer.Option(help="What its lines mean: `litellm`, or a TOML file that maps columns.")
+    ] = "litellm",
     config: Annotated[
         Path | None, typer.Option(help="Settings file (TOML): engines with pool and GPUs, and the rest.")
     ] = None,
@@ -83,11 +101,14 @@ def agent(
     overrides: dict[str, object] = {
         "server": server,
         "token": token,
-        "engines": [{"url": url} for url in engine] if engine else None,
+        "engines": _engines(engine or [], engine_log or []),
         "data_dir": data_dir,
         "listen": listen,
         "dcgm_names": dcgm_names or None,
         "hostname_label": hostname_label,
+        "otlp": otlp,
+        "request_logs": [{"path": str(path), "format": request_log_format} for path in request_log or ()]
+        or None,
         "expected_gpus": expect_gpus,
         "xid_policy": xid_policy,
         "kernel_log": kernel_log,
@@ -95,6 +116,16 @@ def agent(
     with telling(SettingsError):
         settings = load(config, os.environ, overrides)
     sys.exit(run(settings, sources=_simulated(simulated_gpus)))
+
+
+def _engines(urls: Sequence[str], logs: Sequence[Path]) -> list[dict[str, object]] | None:
+    """Return the engines named on the command line, each with its log. Exits 2 on a log without engine."""
+    if len(logs) > len(urls):
+        raise typer.BadParameter(f"{len(logs)} given for {len(urls)} --engine", param_hint="--engine-log")
+    engines: list[dict[str, object]] = [{"url": url} for url in urls]
+    for target, log in zip(engines, logs, strict=False):
+        target["log"] = log
+    return engines or None
 
 
 def _simulated(url: str | None) -> Sequence[Source]:

@@ -1,0 +1,196 @@
+"""A door for OTLP/HTTP trace exports: spans of requests become records, other spans are passed over.
+
+At least once: an exporter sends again what it saw no answer to, so a span is taken once within
+the last `REMEMBERED` spans, and after a restart of the agent it may be taken again. Bodies are
+bounded before and after decompression; a body that is no export is answered 400 and where it
+stops being one; a span that gives no record is told as a partial success.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import zlib
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from collector.clock import HostClock
+from collector.local_server import LocalHandler, LocalServer
+from collector.requests.mapped import RecordError, RecordMaker
+from collector.requests.spans import MAPS, ExportError, SpanSaid, decoded, spans_of
+from telemetry.requests import RequestRecord
+
+PATH: Final = "/v1/traces"
+MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+MAX_PLAIN_BYTES: Final = 16 * 1024 * 1024
+REMEMBERED: Final = 65_536
+_MAX_CALLERS: Final = 8
+_PROTOBUF: Final = "application/x-protobuf"
+_JSON: Final = "application/json"
+
+Deliver = Callable[[Sequence[RequestRecord]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one export: spans refused, and what was wrong with the first of them."""
+
+    refused: int = 0
+    reason: str = ""
+
+
+class SpanIntake:
+    """Exports in, records out. Thread-safe. `counts` holds spans by what became of them."""
+
+    def __init__(self, *, host: str, clock: HostClock, deliver: Deliver) -> None:
+        self.counts: Counter[str] = Counter()
+        self._makers = {dialect: RecordMaker(chosen, host=host) for dialect, chosen in MAPS.items()}
+        self._clock = clock
+        self._deliver = deliver
+        self._lock = threading.Lock()
+        self._seen: OrderedDict[bytes, None] = OrderedDict()
+
+    def take(self, body: bytes, *, as_json: bool) -> Outcome:
+        """Take one export. Raises `ExportError` when it is none."""
+        export = decoded(body, as_json=as_json)
+        records: list[RequestRecord] = []
+        faults: list[str] = []
+        now_us = self._clock.now_us()
+        with self._lock:
+            for span in spans_of(export):
+                try:
+                    records += self._taken(span, now_us)
+                except RecordError as error:
+                    self.counts["refused"] += 1
+                    faults.append(f"{span.place}: {error}")
+            self.counts["recorded"] += len(records)
+        self._deliver(records)
+        return Outcome(len(faults), faults[0]) if faults else Outcome()
+
+    def _taken(self, span: SpanSaid, now_us: int) -> list[RequestRecord]:
+        if span.dialect is None:
+            self.counts["ignored"] += 1
+            return []
+        if span.key in self._seen:
+            self.counts["repeated"] += 1
+            return []
+        maker = self._makers[span.dialect]
+        record = maker.record(span.values, request_id=span.request_id, now_us=now_us)
+        self._seen[span.key] = None
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        return [record]
+
+
+class OtlpDoor:
+    """Listens for exports from its construction, answers from `start` to `stop`."""
+
+    def __init__(self, intake: SpanIntake, address: tuple[str, int]) -> None:
+        self.intake = intake
+        self._server = _Server(address, intake)
+
+    @property
+    def url(self) -> str:
+        """Return where exports are taken, with the port that was free."""
+        return self._server.url + PATH
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._server.start()
+
+    def stop(self) -> None:
+        """Stop answering and free the port."""
+        self._server.stop()
+
+
+class _Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _Server(LocalServer):
+    def __init__(self, address: tuple[str, int], intake: SpanIntake) -> None:
+        self.intake = intake
+        super().__init__(address, _Handler, name="otlp", most=_MAX_CALLERS)
+
+
+class _Handler(LocalHandler):
+    server: _Server
+
+    def do_POST(self) -> None:  # noqa: N802 - the name is the base class's
+        """Take one export."""
+        try:
+            as_json = self._kind() == _JSON
+            outcome = self.server.intake.take(self._body(), as_json=as_json)
+        except ExportError as error:
+            self._refuse(HTTPStatus.BAD_REQUEST, str(error))
+        except _Refusal as refusal:
+            self._refuse(refusal.status, str(refusal))
+        else:
+            self._accept(outcome, as_json=as_json)
+
+    def _kind(self) -> str:
+        if self.path.partition("?")[0] != PATH:
+            raise _Refusal(HTTPStatus.NOT_FOUND, f"traces are taken at {PATH}; metrics and logs are not")
+        kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind not in (_PROTOBUF, _JSON):
+            raise _Refusal(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Content-Type is neither {_PROTOBUF} nor {_JSON}"
+            )
+        return kind
+
+    def _body(self) -> bytes:
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal():
+            raise _Refusal(HTTPStatus.LENGTH_REQUIRED, "Content-Length is missing")
+        if int(length) > MAX_BODY_BYTES:
+            raise _Refusal(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"{int(length):,} bytes; at most {MAX_BODY_BYTES:,}: export smaller batches",
+            )
+        body = self.rfile.read(int(length))
+        encoding = self.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding == "gzip":
+            return _unzipped(body)
+        if encoding != "identity":
+            raise _Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Encoding is neither gzip nor identity")
+        return body
+
+    def _accept(self, outcome: Outcome, *, as_json: bool) -> None:
+        answer = ExportTraceServiceResponse()
+        if outcome.refused:
+            answer.partial_success.rejected_spans = outcome.refused
+            answer.partial_success.error_message = outcome.reason
+        if not as_json:
+            self.answer(HTTPStatus.OK, answer.SerializeToString(), _PROTOBUF)
+            return
+        told = {"rejectedSpans": str(outcome.refused), "errorMessage": outcome.reason}
+        self.answer(
+            HTTPStatus.OK, json.dumps({"partialSuccess": told} if outcome.refused else {}).encode(), _JSON
+        )
+
+    def _refuse(self, status: HTTPStatus, message: str) -> None:
+        self.server.intake.counts["bodies_refused"] += 1
+        self.answer(status, json.dumps({"message": message}).encode(), _JSON)
+
+
+def _unzipped(body: bytes) -> bytes:
+    inflater = zlib.decompressobj(wbits=31)
+    try:
+        plain = inflater.decompress(body, MAX_PLAIN_BYTES)
+    except zlib.error:
+        raise ExportError("the body is said to be gzip and is not") from None
+    if inflater.unconsumed_tail:
+        raise _Refusal(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"more than {MAX_PLAIN_BYTES:,} bytes unzipped: export smaller batches",
+        )
+    if not inflater.eof:
+        raise ExportError(f"the gzip body is cut after {len(body):,} bytes")
+    return plain
