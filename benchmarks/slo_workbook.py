@@ -6,7 +6,7 @@ Two parts. The first plays the four incidents of the `derived-workbook` fixture 
 exact steps of a second) through `Ring` and `judge`, in buckets of 1 s and of 60 s, and tells how
 far each detection and each reset is from the fixture's. The second draws 2,000 incidents
 (`default_rng(42)`; all error ratios log-uniform from 0.0002 to 1, then all lengths log-uniform
-from a minute to three days, rounded to minutes) on top of 0.02 % errors at all times, and tells
+from a minute to three days, rounded to minutes; 0.02 % of requests fail before and after) and tells
 precision and recall of the workbook's six approaches beside reference table 4.4. An incident is
 significant when it spends 2 % of the budget, for a ticket 10 %.
 """
@@ -218,8 +218,8 @@ class Drawn:
         return cls(ratio[:count], np.maximum(minutes, 1).astype(np.int64)[:count])
 
     def spent(self, minutes: np.ndarray) -> np.ndarray:
-        """Return the share of the budget that is spent in the incidents' first so many minutes."""
-        failed = (self.ratio + BACKGROUND) * np.minimum(minutes, self.minutes)
+        """Return the share of the budget that the incidents spend in their first so many minutes."""
+        failed = self.ratio * np.minimum(minutes, self.minutes)
         return failed / float(OBJECTIVE.budget) / (OBJECTIVE.period_us / SECOND / 60)
 
 
@@ -232,7 +232,7 @@ def detections(drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
         hours = np.arange(start, start + 360)
         failing = np.full((len(drawn.ratio), len(hours)), quiet)
         watch.see(0, hours * 60, failing, A_MINUTE)
-    bad = np.round(np.minimum(drawn.ratio + BACKGROUND, 1.0) * A_MINUTE).astype(np.int64)
+    bad = np.round(drawn.ratio * A_MINUTE).astype(np.int64)
     first = np.full((len(APPROACHES), len(drawn.ratio)), -1)
     last = first.copy()
     for minute in range(6 * 1_440 + 10):
