@@ -7,10 +7,12 @@ from decimal import Decimal
 
 from service.objectives.mistakes import Place
 from service.objectives.section import Section
+from slo.calendars import Calendar
 from slo.errors import ObjectiveError
 from slo.indicator import Indicator
 from slo.indicators.availability import Availability
 from slo.objective import LONGEST_PERIOD_US, Objective, Rolling
+from slo.slices import OCCURRENCES, Budgeting
 
 _WINDOW = Rolling(LONGEST_PERIOD_US)
 _INDICATOR = Availability()
@@ -29,7 +31,8 @@ class Draft:
     guess: bool = False
     indicator: Indicator = _INDICATOR
     target: Decimal = Decimal("0.999")
-    window: Rolling = _WINDOW
+    window: Rolling | Calendar = _WINDOW
+    budgeting: Budgeting = OCCURRENCES
     selector: tuple[tuple[str, str], ...] = ()
     group_by: tuple[str, ...] = ()
     policy: str = "none"
@@ -46,6 +49,7 @@ class Draft:
             indicator=self.indicator,
             target=self.target,
             window=self.window,
+            budgeting=self.budgeting,
             selector=self.selector,
             group_by=self.group_by,
             policy=self.policy,

@@ -8,10 +8,11 @@ from typing import Final
 
 from service.objectives.draft import Draft, checked
 from service.objectives.mistakes import suggestion
+from service.objectives.periods import budgeting, window
 from service.objectives.section import Section
 from service.objectives.sources import Source, check_total, has_one_limit, indicator_of, source
-from service.objectives.words import duration, percent, ratio, seconds, yes_or_no
-from slo.objective import Objective, Rolling
+from service.objectives.words import percent, ratio, seconds, yes_or_no
+from slo.objective import Objective
 from slo.pairs import POLICIES
 
 API_VERSION: Final = "openslo/v1"
@@ -61,10 +62,9 @@ def _spec(spec: Section, draft: Draft) -> Draft:
         "description", "service", "indicator", "timeWindow", "budgetingMethod", "objectives", "alertPolicies"
     )
     spec.text("service")
-    if (method := spec.text("budgetingMethod")) not in (None, "Occurrences"):
-        spec.wrong("budgetingMethod", f"budgets are not counted in {method!r}", "write Occurrences")
     promised = _promised(spec)
-    draft = _asked(spec, promised, _window(spec, _target(promised, draft)))
+    draft = budgeting(spec, promised, window(spec, _target(promised, draft)))
+    draft = _asked(spec, promised, draft)
     policy = _policy(spec)
     if spec.has("alertPolicies"):
         draft = draft.at("policy", spec.place("alertPolicies"))
@@ -85,7 +85,9 @@ def _promised(spec: Section) -> Section | None:
         if spec.has("objectives"):
             spec.wrong("objectives", "nothing is promised", "write - target: 0.99 below it")
         return None
-    entries[0].only("displayName", "op", "value", "target", "targetPercent")
+    entries[0].only(
+        "displayName", "op", "value", "target", "targetPercent", "timeSliceTarget", "timeSliceWindow"
+    )
     return entries[0]
 
 
@@ -97,22 +99,6 @@ def _target(promised: Section | None, draft: Draft) -> Draft:
     name: str = "targetPercent" if promised.has("targetPercent") else "target"
     target: Decimal | None = promised.read(name, percent if name == "targetPercent" else ratio)
     return replace(draft.at("target", promised.place(name)), target=target or draft.target)
-
-
-def _window(spec: Section, draft: Draft) -> Draft:
-    entries = spec.sections("timeWindow")
-    if len(entries) > 1:
-        spec.notes.wrong(entries[1].place(), "an objective has one window", "keep one")
-    if not entries:
-        return draft
-    window = entries[0]
-    window.only("duration", "isRolling", "calendar")
-    if window.read("isRolling", yes_or_no) is False:
-        window.wrong("isRolling", "calendar windows are not judged", "write isRolling: true")
-    length_us = window.read("duration", duration)
-    known = draft.window if length_us is None else Rolling(length_us)
-    place = window.place("duration")
-    return replace(draft.at("window", place).at("policy", place), window=known)
 
 
 def _asked(spec: Section, promised: Section | None, draft: Draft) -> Draft:

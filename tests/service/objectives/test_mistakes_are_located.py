@@ -23,7 +23,7 @@ def test_five_mistakes_are_five_errors(chat, mistakes_of):
             "spec.timeWindow[0].duration: '1M' is a calendar period of no fixed length",
             "write days, such as 30d",
         ),
-        ("budgets are not counted in 'Requests'", "write Occurrences"),
+        ("budgets are not counted in 'Requests'", "use one of Occurrences, Timeslices, RatioTimeslices"),
         ("spec.objectives[0].target: 99 is not between 0 and 1", "write 0.99, or targetPercent: 99"),
     ]
 
@@ -57,9 +57,9 @@ def test_the_message_has_a_line_an_editor_can_jump_to(chat):
         ("[model, tenant]", "model", 17, "must be a list", "begin each entry with a dash"),
         ("duration: 30d", "duration: 90d", 19, "90d is not a window", "write 30d"),
         ("duration: 30d", "duration: 1d", 19, "no longer", "lengthen the window"),
-        ("isRolling: true", "isRolling: false", 20, "calendar windows are not judged", "isRolling: true"),
+        ("isRolling: true", "isRolling: false", 19, "timeWindow[0].calendar is missing", "docs/objectives.md"),
         ("isRolling: true", "isRolling: maybe", 20, "neither true nor false", "write true or false"),
-        ("Occurrences", "Timeslices", 21, "budgets are not counted in 'Timeslices'", "write Occurrences"),
+        ("Occurrences", "Timeslice", 21, "budgets are not counted in 'Timeslice'", "did you mean Timeslices?"),
         ("target: 0.99", "target: 1", 23, "not between 0 and 1", "0.999"),
         ("target: 0.99", "target: nan", 23, "not a number", "99.9"),
         ("target: 0.99", "target: 0.5", 23, "no page could ever fire", "raise the target"),
