@@ -49,7 +49,12 @@ class EngineFinder:
         self._known.update(target.url for target in new)
         # The page must be given up before the reading is, so that the replica is told down.
         timeout = 0.9 * self._settings.deadline_seconds
-        return [EngineSource(target, host=self._settings.host, timeout_seconds=timeout) for target in new]
+        return [
+            EngineSource(
+                target, host=self._settings.host, timeout_seconds=timeout, models=self._settings.models
+            )
+            for target in new
+        ]
 
 
 def local_engines(*, timeout_seconds: float = _PROBE_SECONDS) -> list[EngineTarget]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from collector.clock import elapsed_us
+from collector.efficiency.ratios import ModelShape
 from collector.engine_mapping import RankReading, read_ranks
+from collector.engine_memory import EngineMemory
 from collector.engines import Engine, recognise
 from collector.exposition import PageError, parse
 from collector.settings import EngineTarget
@@ -32,9 +34,17 @@ class EngineSource:
     it cannot be read, the replicas last seen on it are sent with `up` false and nothing else.
     """
 
-    def __init__(self, target: EngineTarget, *, host: str, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        target: EngineTarget,
+        *,
+        host: str,
+        timeout_seconds: float,
+        models: Mapping[str, ModelShape] | None = None,
+    ) -> None:
         self.name = f"engine:{target.place(host)}"
-        self._target = target
+        self.target = target
+        self._memory = EngineMemory(target.log, models or {})
         self._host = host
         self._timeout = timeout_seconds
         self._rest_until = 0.0
@@ -62,7 +72,7 @@ class EngineSource:
         return Reading(records=tuple(records), health=health)
 
     def _read_page(self, now_us: int) -> tuple[list[Record], list[str]]:
-        answer = fetch(self._target.url, timeout_seconds=self._timeout)
+        answer = fetch(self.target.url, timeout_seconds=self._timeout)
         if answer.took_us > _HEAVY_PAGE_US:
             self._rest_until = time.monotonic() + _REST_FACTOR * answer.took_us / 1e6
         engine = self._recognised(answer.body)
@@ -73,7 +83,8 @@ class EngineSource:
             self._version = self._asked_version(engine)
         self._ranks = tuple(reading.rank for reading in readings)
         samples = [self._sample(engine, reading, now_us, answer.took_us) for reading in readings]
-        return [*samples, *events], page.faults
+        unread = self._memory.read()
+        return [*samples, *events], [*page.faults, *([unread] if unread else [])]
 
     def _recognised(self, body: bytes) -> Engine:
         engine = recognise(body)
@@ -81,13 +92,14 @@ class EngineSource:
             parse(body, ())  # tells an HTML or binary page apart
             advice = self._engine.advice if self._engine else "is this an inference engine's port?"
             raise PageError(
-                f"read {shown(urlsplit(self._target.url))}: no engine's series on the page; {advice}"
+                f"read {shown(urlsplit(self.target.url))}: no engine's series on the page; {advice}"
             )
         self._engine = engine
         return engine
 
     def _sample(self, engine: Engine, reading: RankReading, now_us: int, took_us: int) -> EngineSample:
-        self._models[reading.rank] = self._target.model or _name(reading.model)
+        model = self._models[reading.rank] = self.target.model or _name(reading.model)
+        memory = self._memory.columns(reading.rank, model, reading.columns)
         return EngineSample(
             **self._identity(reading.rank, now_us),
             engine=engine.name,
@@ -96,12 +108,13 @@ class EngineSource:
             state=reading.state,
             scrape_us=took_us,
             **reading.columns,
+            **memory,
         )
 
     def _down(self, rank: int, now_us: int) -> EngineSample:
         return EngineSample(
             **self._identity(rank, now_us),
-            engine=self._engine.name if self._engine else self._target.kind,
+            engine=self._engine.name if self._engine else self.target.kind,
             vantage=self._engine.vantage if self._engine else Vantage.ENGINE,
             up=False,
             state=ReplicaState.UNKNOWN,
@@ -112,12 +125,12 @@ class EngineSource:
             "at_us": now_us,
             "replica": str(self._replica(rank)),
             "host": self._host,
-            "model": self._models.get(rank, self._target.model),
-            "pool": self._target.pool,
+            "model": self._models.get(rank, self.target.model),
+            "pool": self.target.pool,
         }
 
     def _replica(self, rank: int) -> Replica:
-        return self._target.replica(self._host, rank)
+        return self.target.replica(self._host, rank)
 
     def _restart(self, reading: RankReading, now_us: int) -> Event | None:
         """Tell when a replica's process is another than at the last reading."""
@@ -136,7 +149,7 @@ class EngineSource:
     def _asked_version(self, engine: Engine) -> str | None:
         if engine.version_path is None:
             return None
-        url = urlunsplit(urlsplit(self._target.url)._replace(path=engine.version_path, query=""))
+        url = urlunsplit(urlsplit(self.target.url)._replace(path=engine.version_path, query=""))
         try:
             answer = fetch(url, timeout_seconds=self._timeout, max_bytes=_MAX_VERSION_BYTES)
             told = json.loads(answer.body)
@@ -146,7 +159,8 @@ class EngineSource:
         return _name(version) if isinstance(version, str) else None
 
     def close(self) -> None:
-        """Nothing is held between two readings."""
+        """Let go of the engine's log; nothing else is held between two readings."""
+        self._memory.close()
 
 
 def _name(text: str | None) -> str | None:

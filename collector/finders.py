@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from collector.discovery import EngineFinder, Finder
+from collector.engine_source import EngineSource
 from collector.gpus.discovery import GpuDiscovery
 from collector.gpus.nvml import Session
 from collector.hardware.desk import HardwareDesk
@@ -15,7 +16,10 @@ from collector.hardware.inventory import Inventory
 from collector.hardware.memory import FILE_NAME
 from collector.hardware.policies import POLICIES
 from collector.hardware.sources import GpusAndXids, KernelLogFinder
+from collector.placements import Serving
+from collector.placing import ProcessPlacements
 from collector.settings import Settings
+from telemetry.samples import EngineSample
 from telemetry.source import Source
 
 if TYPE_CHECKING:
@@ -45,10 +49,30 @@ def hardware_desk(settings: Settings) -> HardwareDesk:
 
 def own_sources(agent: Agent) -> Sequence[Source]:
     """Return the sources that need no finding."""
-    expected = agent.settings.expected_gpus
-    if expected is None:
-        return []
-    return [Inventory(expected, agent.hardware, lambda: _watched_gpus(agent))]
+    settings, sources = agent.settings, list[Source]()
+    if settings.expected_gpus is not None:
+        sources.append(Inventory(settings.expected_gpus, agent.hardware, lambda: _watched_gpus(agent)))
+    if settings.gpus:
+        sources.append(ProcessPlacements(agent.session, agent.placements, lambda: _serving(agent)))
+    return sources
+
+
+def _serving(agent: Agent) -> list[Serving]:
+    """Return the engines that are read, each with the newest samples of its replicas by rank."""
+    samples = [record for record in agent.fresh_records() if isinstance(record, EngineSample) and record.up]
+    found = []
+    for watcher in agent.watchers:
+        if isinstance(watcher.source, EngineSource):
+            target = watcher.source.target
+            place = target.place(agent.settings.host)
+            own = {_rank(sample): sample for sample in samples if sample.replica.partition("#")[0] == place}
+            if own:
+                found.append(Serving(target, own))
+    return found
+
+
+def _rank(sample: EngineSample) -> int:
+    return int(sample.replica.partition("#")[2] or 0)
 
 
 def _watched_gpus(agent: Agent) -> list[str]:

@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from collector.growing_file import Position
 from collector.hardware.changes import changes
 from collector.hardware.kernel_lines import bus_key
-from collector.hardware.memory import MAX_KEYS, KnownGpu, Position, Trouble, load
+from collector.hardware.memory import MAX_KEYS, KnownGpu, Trouble, load
 from collector.hardware.policies import Policy, Verdict
 from collector.hardware.reports import Report, Twins
 from collector.hardware.xids import Action, xid_of

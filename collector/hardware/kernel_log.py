@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from collector.hardware.memory import Position
+from collector.growing_file import GrowingFile, Position
 from telemetry.units import MICROS_PER_HOUR
 
 HISTORY_US: Final = MICROS_PER_HOUR
 """How much of what was logged before the agent's first start is read."""
 MAX_RECORDS_A_READ: Final = 2_000
-MAX_BYTES_A_READ: Final = 1024 * 1024
 
 _RECORD_BYTES: Final = 8_192
 _ESCAPED: Final = re.compile(r"\\x([0-9a-f]{2})")
@@ -110,51 +109,17 @@ def _parsed(record: bytes) -> tuple[int, int, str] | None:
 
 
 class LogFile:
-    """A text file that grows, is rotated and is truncated. Its lines' instants are those of reading them."""
+    """A text file of a log daemon. Its lines' instants are those of reading them."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = path.open("rb")
+        self._file = GrowingFile(path)
         self._read_us = 0
 
     def read(self, now_us: int, position: Position | None) -> tuple[list[LogLine], Position]:
         """Return whole lines not read before; a file never read before is read from its end."""
-        name, after_us = self._name(), self._read_us
-        size = os.fstat(self._file.fileno()).st_size
-        if position is None:
-            offset = size
-        elif position.log == name:
-            offset = position.offset if position.offset <= size else 0
-        else:
-            offset = 0
-        self._file.seek(offset)
-        body = self._file.read(MAX_BYTES_A_READ)
-        whole = body.rfind(b"\n") + 1
-        if not whole and len(body) == MAX_BYTES_A_READ:
-            whole = len(body)  # one endless line: given up
-        self._read_us = now_us
-        lines = [
-            LogLine(line.decode(errors="replace"), after_us, now_us) for line in body[:whole].splitlines()
-        ]
-        if len(body) < MAX_BYTES_A_READ and self._rotated():
-            return lines, Position(self._name(), 0)
-        return lines, Position(name, offset + whole)
-
-    def _name(self) -> str:
-        facts = os.fstat(self._file.fileno())
-        return f"{facts.st_dev}:{facts.st_ino}"
-
-    def _rotated(self) -> bool:
-        """Open the file's successor if it has one; the old one is read to its end by now."""
-        try:
-            there = self._path.stat()
-        except FileNotFoundError:
-            return False  # between two files: the next read looks again
-        if f"{there.st_dev}:{there.st_ino}" == self._name():
-            return False
-        self._file.close()
-        self._file = self._path.open("rb")
-        return True
+        after_us, self._read_us = self._read_us, now_us
+        lines, position = self._file.read(position or self._file.end())
+        return [LogLine(line, after_us, now_us) for line in lines], position
 
     def close(self) -> None:
         """Close the file."""

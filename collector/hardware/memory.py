@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from collector.growing_file import Position
 from collector.hardware.policies import Verdict
 from collector.hardware.reports import Report, Route
 
@@ -50,14 +51,6 @@ class Trouble:
     since_us: int
     last_us: int
     boot: str
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """How far a kernel log was read: the boot or the file it belongs to, and what comes next in it."""
-
-    log: str
-    offset: int
 
 
 @dataclass(slots=True, kw_only=True)

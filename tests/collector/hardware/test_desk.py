@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from collector.growing_file import Position
 from collector.hardware.desk import EVENTS_A_MINUTE, TOLD_US, HardwareDesk
-from collector.hardware.memory import Position
 from collector.hardware.policies import POLICIES, Verdict
 from collector.hardware.reports import Report, Route
 from telemetry.events import Event, EventKind

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from collector.growing_file import Position
 from collector.hardware.kernel_log import HISTORY_US, Kmsg, LogFile, open_log
-from collector.hardware.memory import Position
 
 NOW = 1_700_000_000_000_000
 
@@ -113,7 +113,7 @@ def test_a_truncated_file_is_read_from_its_beginning(tmp_path):
 
 
 def test_an_endless_line_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr("collector.hardware.kernel_log.MAX_BYTES_A_READ", 64)
+    monkeypatch.setattr("collector.growing_file.MAX_BYTES_A_READ", 64)
     path = tmp_path / "kern.log"
     path.write_text("x" * 200 + "\nthe next\n")
     log, position, seen = LogFile(path), Position("", 0), []
