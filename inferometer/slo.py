@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,8 +61,12 @@ def status(server: Server = None, token: Token = None, as_json: AsJson = False) 
     """Show every promise: budget left, and how fast each window burns it (1 = on pace)."""
     from inferometer.client import Client
 
-    view = Client(server, token).get("/api/v1/views/objectives")
+    client = Client(server, token)
+    view = client.get("/api/v1/views/objectives")
     objectives: list[dict[str, Any]] = view["objectives"]
+    foreseen = {(each["objective"], each["group"]): each for each in client.get("/api/v1/forecasts")}
+    for each in objectives:
+        each["forecast"] = foreseen.get((each["objective"], each["group"]))
     if as_json:
         answer_json(objectives)
         return
@@ -79,6 +84,7 @@ def status(server: Server = None, token: Token = None, as_json: AsJson = False) 
         "#good",
         "#of",
         "#budget left",
+        "spent in (80 %)",
         *(f"#{w}" for w in windows),
     )
     answer_table("burn rates", columns, [_row(row, windows) for row in objectives])
@@ -95,5 +101,24 @@ def _row(row: dict[str, Any], windows: list[str]) -> list[Any]:
         f"{row['good']:,}",
         f"{row['total']:,}",
         None if left is None else f"{left:,.1%}",
+        _spent_in(row["forecast"], left),
         *(None if burn is None else f"{burn:.2f}" for burn in burns),
     ]
+
+
+def _spent_in(forecast: dict[str, Any] | None, left: float | None) -> str | None:
+    """Return between when and when the budget will be spent, from now: `3.1d to 8d`, `not soon`."""
+    if forecast is None or left is None:
+        return None
+    if left <= 0:
+        return "spent"
+    if forecast["earliest_us"] is None:
+        return "not soon"
+    now_us = time.time() * 1e6
+    ends = [forecast[name] for name in ("earliest_us", "latest_us")]
+    return " to ".join("never" if end is None else _days((end - now_us) / 1e6) for end in ends)
+
+
+def _days(seconds: float) -> str:
+    days = max(seconds, 0) / 86_400
+    return f"{days:.1f}d" if days >= 1 else f"{days * 24:.1f}h"

@@ -7,7 +7,19 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi.middleware.gzip import GZipMiddleware
 
-from service.api import alerts, backtests, errors, fleet, health, ingest, pages, session, stream, views
+from service.api import (
+    alerts,
+    backtests,
+    errors,
+    fleet,
+    forecasts,
+    health,
+    ingest,
+    pages,
+    session,
+    stream,
+    views,
+)
 from service.wiring import Service
 
 
@@ -23,6 +35,6 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     app.add_middleware(GZipMiddleware, minimum_size=2_000, compresslevel=4)
     errors.install(app)
-    for part in (ingest, health, pages, session, stream, views, alerts, fleet, backtests):
+    for part in (ingest, health, pages, session, stream, views, alerts, fleet, backtests, forecasts):
         app.include_router(part.router)
     return app

@@ -47,3 +47,8 @@ def test_mistakes_and_ranges_are_told(served):
     assert asked(served, range="99d").status_code == 422
     refused = asked(served, text=OBJECTIVE.replace("ttft,", "ttfft,"))
     assert refused.status_code == 422 and "did you mean ttft" in refused.json()["detail"]
+
+
+def test_forecasts_are_answered_and_a_young_service_has_none(served):
+    assert served.call("GET", "/api/v1/forecasts", token=served.token("read")).json() == []
+    assert served.call("GET", "/api/v1/forecasts").status_code == 401
