@@ -33,11 +33,8 @@ def window(spec: Section, draft: Draft) -> Draft:
     entry = entries[0]
     entry.only("duration", "isRolling", "calendar")
     rolling = entry.read("isRolling", yes_or_no, required=not entry.has("calendar"))
-    found = (
-        _calendar(entry)
-        if rolling is False or (rolling is None and entry.has("calendar"))
-        else _rolling(entry)
-    )
+    by_calendar = entry.has("calendar") if rolling is None else not rolling
+    found = _calendar(entry) if by_calendar else _rolling(entry)
     place = entry.place("duration")
     return replace(draft.at("window", place).at("policy", place), window=found or draft.window)
 
@@ -89,10 +86,8 @@ def _occurrences(_promised: Section) -> Budgeting | None:
 
 
 def _timeslices(promised: Section) -> Budgeting | None:
-    target, width_us = (
-        promised.read("timeSliceTarget", slice_target),
-        promised.read("timeSliceWindow", slice_width),
-    )
+    target = promised.read("timeSliceTarget", slice_target)
+    width_us = promised.read("timeSliceWindow", slice_width)
     if target is None or width_us is None:
         return None
     return _made(promised, lambda: Timeslices(width_us, target))
