@@ -12,6 +12,7 @@ import pytest
 from slo.indicators.availability import Availability
 from slo.objective import Objective
 from slo.ring import Counts
+from telemetry.columns import TABLE, Kind
 from telemetry.frame import Frame
 from telemetry.requests import InFlightRequest, RequestRecord, Status
 
@@ -54,6 +55,32 @@ def in_flight_frame():
             "model": "llama",
         }
         return Frame.of("in_flight", [InFlightRequest(**common | change) for change in changes])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def frame_of():
+    """Return rows of any table with anything in any column that may stand there."""
+
+    def value(chance, column):
+        if column.nullable and chance.random() < 0.2:
+            return None
+        if column.words:
+            return chance.choice(column.words)
+        size = chance.choice([2, 5, 300, 3_000_000, 9_000_000])
+        return {
+            Kind.INT: chance.randrange(size),
+            Kind.FLOAT: chance.random() * 500,
+            Kind.TEXT: chance.choice(["determinism", "acme", "other_answer"]),
+            Kind.FLAG: chance.random() < 0.5,
+            Kind.UINTS: tuple(chance.choices(range(200_000), k=chance.choice([0, 16]))),
+        }[column.kind]
+
+    def make(table, chance, rows):
+        spec = TABLE[table]
+        made = [{column.name: value(chance, column) for column in spec.columns} for _ in range(rows)]
+        return Frame.of(table, [spec.record(**each) for each in made])
 
     return make
 

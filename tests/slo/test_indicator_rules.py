@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
-import pytest
+import random
+from decimal import Decimal
 
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slo.cells import fold, merge
 from slo.errors import ObjectiveError
 from slo.indicators import indicators
 from slo.indicators.availability import Availability
+from slo.indicators.cache_hits import CacheHits
+from slo.indicators.dependency import DependencyLatency
+from slo.indicators.determinism import Determinism
 from slo.indicators.e2e import EndToEnd
+from slo.indicators.empty_output import EmptyOutput
+from slo.indicators.engine_absence import EngineAbsence
+from slo.indicators.engine_threshold import EngineThreshold
 from slo.indicators.goodput import Goodput
+from slo.indicators.gpu_absence import GpuAbsence
+from slo.indicators.gpu_threshold import GpuThreshold
+from slo.indicators.itl import Itl
+from slo.indicators.predicate import Predicate
 from slo.indicators.queue import QueueTime
+from slo.indicators.retries import Retries
+from slo.indicators.token_availability import TokenAvailability
+from slo.indicators.token_deadlines import TokenDeadlines
+from slo.indicators.token_goodput import TokenGoodput
 from slo.indicators.tpot import Tpot
+from slo.indicators.truncation import Truncation
 from slo.indicators.ttft import Ttft
+from slo.indicators.ttft_by_prompt import TtftByPrompt
 from telemetry.columns import TABLE
+from telemetry.frame import Frame
 from telemetry.identity import Vantage
 from telemetry.requests import Status
 
@@ -21,6 +45,14 @@ TTFT, TPOT = Ttft(2_000_000), Tpot(100_000)
 BOTH = Goodput(ttft_us=2_000_000, tpot_us=100_000)
 PATIENT = Availability(patience_us=3_000_000)
 GOOD, BAD, UNCOUNTED = "good", "bad", "not counted"
+EACH = (
+    PATIENT, BOTH, TTFT, TPOT, EndToEnd(2_000_000), QueueTime(500_000), TokenAvailability(), Truncation(),
+    TokenGoodput(ttft_us=2_000_000), TtftByPrompt(1_000_000, 1_000), EmptyOutput(), Retries(), CacheHits(),
+    DependencyLatency(300_000), Determinism(), Itl(100_000), TokenDeadlines(1_000_000, 50_000),
+    GpuThreshold("power_watts", Decimal(250)), GpuAbsence(), EngineAbsence(),
+    EngineThreshold("requests_waiting", Decimal(3)), Predicate("ttft_us < 2000000", "stream"),
+)  # fmt: skip
+"""One of every indicator."""
 
 
 def at_pace(tokens, gap_us=100_000, ttft_us=1_000_000, extra_us=0):
@@ -128,23 +160,52 @@ def test_in_flight_is_bad_only_when_certain(in_flight_frame, indicator, request_
     assert indicator.overdue(in_flight_frame(request_)).tolist() == [certain]
 
 
-@pytest.mark.parametrize("kind", sorted(indicators()))
-def test_every_indicator_declares_columns_that_exist(kind):
-    indicator = indicators()[kind]
-    assert indicator.kind == kind
-    assert {column.name for column in TABLE[indicator.table].columns} >= set(indicator.columns)
+@pytest.mark.parametrize("indicator", EACH, ids=lambda each: each.kind)
+def test_every_indicator_declares_columns_that_exist(indicator):
+    assert {column.name for column in TABLE[indicator.table].columns} >= set(indicator.reads())
+    assert indicator.promise()
 
 
-@pytest.mark.parametrize("indicator", [Availability(), PATIENT, TTFT, TPOT, EndToEnd(1), QueueTime(1), BOTH])
-def test_an_indicator_reads_no_column_it_does_not_declare(requests_frame, indicator):
-    whole = requests_frame(OK, ERROR, ABORTED)
-    declared = {name: whole.columns[name] for name in indicator.columns}
-    indicator.judge(type(whole)("requests", whole.rows, declared))
+def test_each_is_every_indicator():
+    assert {each.kind: type(each) for each in EACH} == dict(indicators())
 
 
-def test_no_requests_give_no_verdicts(requests_frame):
-    for indicator in (PATIENT, TTFT, TPOT, BOTH):
-        assert indicator.judge(requests_frame()).counted.tolist() == []
+@pytest.mark.parametrize("indicator", EACH, ids=lambda each: each.kind)
+def test_an_indicator_reads_no_column_it_does_not_declare(frame_of, indicator):
+    whole = frame_of(indicator.table, random.Random(1), 50)
+    indicator.judge(whole.select(indicator.reads()))
+
+
+@pytest.mark.parametrize("indicator", EACH, ids=lambda each: each.kind)
+@given(seed=st.integers(0, 10**6), rows=st.integers(0, 40))
+@settings(max_examples=8, deadline=None)
+def test_good_is_at_most_all_and_a_row_is_judged_by_itself(frame_of, indicator, seed, rows):
+    frame = frame_of(indicator.table, random.Random(seed), rows)
+    verdicts = indicator.judge(frame)
+    assert np.all((verdicts.good >= 0) & (verdicts.good <= verdicts.total))
+    assert verdicts.good.dtype == verdicts.total.dtype == np.int64
+    turned = np.arange(rows)[::-1]
+    again = indicator.judge(frame.take(turned))
+    assert np.array_equal(again.good, verdicts.good[turned])
+    assert np.array_equal(again.total, verdicts.total[turned])
+
+
+@pytest.mark.parametrize("indicator", EACH, ids=lambda each: each.kind)
+@given(seed=st.integers(0, 10**6), cut=st.integers(0, 40))
+@settings(max_examples=8, deadline=None)
+def test_merging_what_was_counted_is_addition(frame_of, objective_of, indicator, seed, cut):
+    objective = objective_of(indicator=indicator)
+    frame = frame_of(indicator.table, random.Random(seed), 40)
+    parts = [fold(frame.take(rows), objective) for rows in (np.arange(cut), np.arange(cut, 40))]
+    whole, merged = fold(frame, objective), merge(parts)
+    assert whole.keys == merged.keys
+    for name in ("group", "bucket", "good", "total"):
+        assert np.array_equal(getattr(whole, name), getattr(merged, name))
+
+
+def test_no_facts_give_no_verdicts():
+    for indicator in EACH:
+        assert indicator.judge(Frame.empty(indicator.table)).total.tolist() == []
 
 
 @pytest.mark.parametrize("make", [Ttft, Tpot, EndToEnd, QueueTime, lambda us: Goodput(ttft_us=us)])
