@@ -21,7 +21,7 @@ from typing import Any, Final
 import pynvml
 
 from collector.gpus.activity import Activity
-from collector.gpus.nvml import ABSENT, DriverError, ask, call
+from collector.gpus.nvml import GONE, DriverError, ask, call
 from telemetry.counters import increase
 from telemetry.samples import ActivitySource
 
@@ -79,16 +79,17 @@ class GpmReader:
         """Return the activity since the last call.
 
         Nothing on the first call, where GPM is not offered or refused, and while another GPU's
-        call holds the lock. Raises `DriverError`.
+        call holds the lock. Raises `DriverError` when the GPU is gone.
         """
         if not self.supported or self._is_refused() or not _LOCK.acquire(timeout=self._patience):
             return _NOTHING
         try:
             values = self._measure()
         except DriverError as error:
-            if error.code not in ABSENT:
+            if error.code in GONE:
                 raise
-            self._refused_for = _ASK_AGAIN_AFTER  # although announced, for want of permission
+            # Announced and then refused, for want of permission or memory: it costs its own rungs.
+            self._refused_for = _ASK_AGAIN_AFTER
             self._taken_at = None
             return _NOTHING
         finally:

@@ -21,6 +21,9 @@ from telemetry.source import Health, Reading
 _FAILURES_TO_LOSE: Final = 3
 """Attempts in a row after which a GPU is lost, whatever the error: one that stays is no slip."""
 
+_LONGEST_PAUSE_SECONDS: Final = 120.0
+"""Between two attempts to find a lost GPU: each initialises the driver anew for all of them."""
+
 
 class GpuSource:
     """One GPU by UUID, with its MIG instances. `read` is called from one thread of its own.
@@ -41,7 +44,7 @@ class GpuSource:
         """Rungs of the activity ladder that read zero while the GPU works, and are not used."""
         self._session = session
         self._host = host
-        self._backoff = backoff or Backoff(1.0, 30.0, jitter=False)
+        self._backoff = backoff or Backoff(1.0, _LONGEST_PAUSE_SECONDS, jitter=False)
         self._ladder = Ladder()
         self._device: GpuDevice | None = None
         self._instances_down: tuple[GpuSample, ...] = ()

@@ -138,6 +138,7 @@ class Driver:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.stopped: set[int] = set()
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), ctypes.sizeof(State))
         self.state = State.from_buffer(self._map)
@@ -216,6 +217,22 @@ class Driver:
         slots = self.state.gpus[gpu].metrics
         return next(slot for slot in slots if slot.id in (number, 0))
 
+    def pass_time(self, seconds: float = 1.0) -> None:
+        """Time passes: energy by the power drawn, and cycles by the activity each GPU shows."""
+        for index, gpu in enumerate(list(self.state.gpus)[: self.state.gpu_count]):
+            energy = next(slot for slot in gpu.fields if slot.id == 83)
+            gpu.energy_mj += round(gpu.power_mw * seconds)
+            energy.value.whole = gpu.energy_mj
+            for metrics in (gpu.metrics, *(part.metrics for part in gpu.instances if part.present)):
+                told = {metric.id: metric for metric in metrics if metric.id}
+                told[248].value += 1e9 * seconds
+                for number, ratio in () if index in self.stopped else ((249, 2), (250, 5)):
+                    told[number].value += 1e7 * seconds * told[ratio].value
+
+    def stop_cycles(self, gpu: int) -> None:
+        """The active cycles stand still while those elapsed go on: a counter that lies."""
+        self.stopped.add(gpu)
+
     def partition(self, gpu: int, *profiles: str) -> None:
         """MIG is on, with instances of these profiles (`1g.10gb`) and no others; none = MIG is off."""
         owner = self.state.gpus[gpu]
@@ -227,6 +244,7 @@ class Driver:
 
     def reset_counters(self, gpu: int) -> None:
         """A driver reload: every counter begins again at zero."""
+        self.state.gpus[gpu].energy_mj = 0
         for number in (3, 4, 74, 75, 83, 94, 138, 139, 161, 162, 163, 197, 198, 270, 271):
             self.field(gpu, number).value.whole = 0
         for number in (248, 249, 250):

@@ -8,9 +8,8 @@ import pytest
 
 from collector.backoff import Backoff
 from collector.gpus.device import MAX_CALLS_A_TICK
-from collector.gpus.discovery import GpuDiscovery
 from collector.gpus.identity import enumerate_gpus
-from collector.gpus.nvml import DriverError, Session
+from collector.gpus.nvml import Session
 from collector.gpus.source import GpuSource
 from telemetry.events import Event, EventKind
 from telemetry.samples import ActivitySource, GpuSample
@@ -369,23 +368,3 @@ def test_buffers_of_the_driver_are_given_back(make_driver, session):
     assert driver.state.samples == 2
     source.close()
     assert driver.state.samples == 0
-
-
-def test_discovery_says_why_there_is_no_driver(make_driver, session, fake_nvml):
-    driver = make_driver()
-    driver.fail(None, "nvmlInitWithFlags", fake_nvml.DRIVER_NOT_LOADED)
-    with pytest.raises(DriverError, match=r"Driver Not Loaded.*nvidia-smi"):
-        GpuDiscovery(session, host="node-1").find()
-
-
-def test_discovery_returns_each_gpu_once(make_driver, session):
-    make_driver(gpus=3)
-    discovery = GpuDiscovery(session, host="node-1")
-    assert len(discovery.find()) == 3
-    assert discovery.find() == []
-
-
-def test_a_lost_gpu_does_not_hide_its_neighbours_from_discovery(make_driver, session):
-    driver = make_driver(gpus=3)
-    driver.lose(1)
-    assert len(GpuDiscovery(session, host="node-1").find()) == 2
