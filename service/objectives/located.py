@@ -21,6 +21,8 @@ MAX_DEPTH: Final = 30
 MAX_VALUES: Final = 50_000
 _START: Final = Place(1, 1)
 _NULL: Final = "null"
+_FOLD: Final = "\a"
+"""The parser's own mark of where a folded text was folded, left in its value."""
 _HINT: Final = "see docs/objectives.md for the form of a file"
 
 
@@ -105,7 +107,9 @@ class _Reader:
         if isinstance(node, SequenceNode):
             return Items(place, tuple(self.value(item, depth + 1) for item in node.value))
         kind = str(node.tag).rpartition(":")[2]
-        return Scalar(place, str(node.value), kind == _NULL, kind)
+        folded = isinstance(node, ScalarNode) and node.style == ">"
+        text = str(node.value).replace(_FOLD, "") if folded else str(node.value)
+        return Scalar(place, text, kind == _NULL, kind)
 
     def _fields(self, node: MappingNode, place: Place, depth: int) -> Fields:
         fields = Fields(place, {}, {})

@@ -111,7 +111,9 @@ def _read(spec: Section, cls: type[Indicator], parameter: Parameter, given: dict
         missing = parameter.required and parameter.field not in given
         if missing and spec.lacks(name):
             spec.wrong(
-                "indicator", f"{cls.kind} needs a {name}", f"write {name}: {parameter.example} beside it"
+                "indicator",
+                f"the {name} of {cls.kind} is missing",
+                f"write {name}: {parameter.example} beside it",
             )
         return not missing
     if parameter.field in given:

@@ -49,7 +49,7 @@ def test_the_message_has_a_line_an_editor_can_jump_to(chat):
         ("type: inferometer", "type: Prometheus", 12, "metrics of 'Prometheus' are not judged", "type: inferometer"),
         ("limit: 2s", "limit: 2", 15, "'2' is not a duration", "such as 2s, 100ms or 30d"),
         ("limit: 2s", "limit: 0s", 15, "longer than nothing", "write one such as 2s"),
-        ("            limit: 2s\n", "", 14, "ttft needs a limit", "write limit: 2s"),
+        ("            limit: 2s\n", "", 14, "the limit of ttft is missing", "write limit: 2s"),
         ("limit: 2s", "limt: 2s", 15, "limt is not a field", "did you mean limit?"),
         ("pool: chat", "pol: chat", 16, "pol is not a field", "did you mean pool?"),
         ("[model, tenant]", "[modle, tenant]", 17, "no text column 'modle'", "did you mean model?"),
