@@ -53,6 +53,8 @@ class RequestDoors:
         self.intake.start()
         if self.otlp:
             self.otlp.start()
+        for tail in self.tails:
+            self._look(tail)  # at once: what is written from now on is new
         if self.tails:
             self._thread.start()
 
@@ -98,15 +100,17 @@ class RequestDoors:
     def _follow(self) -> None:
         while not self._stop.wait(_LOOK_SECONDS):
             for tail in self.tails:
-                self._read_all(tail)
+                while self._look(tail) and not self._stop.is_set():
+                    pass
 
-    def _read_all(self, tail: LogTail) -> None:
+    def _look(self, tail: LogTail) -> int:
+        """Read a portion of a log; return how many lines that was."""
         try:
-            while tail.read(self._deliver, self._clock.now_us()) and not self._stop.is_set():
-                pass
+            lines = tail.read(self._deliver, self._clock.now_us())
         except OSError as error:
             if tail not in self._unreadable:
-                log.exception("read %s: %s; tried again until it works", tail.path, error.strerror)
+                log.error("read %s: %s; tried again until it works", tail.path, error.strerror)  # noqa: TRY400 - the message is whole
             self._unreadable.add(tail)
-        else:
-            self._unreadable.discard(tail)
+            return 0
+        self._unreadable.discard(tail)
+        return lines

@@ -10,6 +10,7 @@ from pathlib import Path
 import slo.indicator
 from collector.dcgm_names import HOSTNAME_LABELS, NOT_SERVED, SERIES
 from collector.engines import Engine, Fold, Signal, engines
+from collector.requests.route_fields import FIELDS, ROUTES, Filled
 from service.objectives.parameters import parameters
 from slo import expression
 from slo.indicator import Indicator
@@ -179,11 +180,27 @@ def indicators_page() -> str:
     return intro + "".join(_indicator(cls) for cls in known)
 
 
+def request_fields_page() -> str:
+    """Return the page of what each route knows of a request."""
+    rows = "".join(
+        f"| `{name}` | {' | '.join('' if how is Filled.NONE else how for how in routes.values())} |\n"
+        for name, routes in FIELDS.items()
+    )
+    return (
+        f"{HEAD}# What each route knows of a request\n\nThe fields of a request record (see [facts](facts.md)) by "
+        "[route](requests.md). *given*: where the input says it; *estimated*: given where the engine states it, else counted, "
+        "and `tokens_estimated` says so; empty: the route cannot know it, so it is absent (a flag or a count keeps its "
+        "default). An access log gives what its map names. A test feeds every route all it can say and compares.\n\n"
+        f"| field | {' | '.join(ROUTES)} |\n|---{'|---' * len(ROUTES)}|\n{rows}"
+    )
+
+
 PAGES = {
     "metrics.md": metrics_page,
     "facts.md": schema_page,
     "engines.md": engines_page,
     "dcgm.md": dcgm_page,
+    "request-fields.md": request_fields_page,
     "indicators.md": indicators_page,
 }
 

@@ -55,7 +55,7 @@ class LogReader:
         self._inode = 0
         self._offset = 0
         self._rest = b""
-        self._skipping = False
+        self._skipped = 0
         self._from = place
         self._seen = place is not None
 
@@ -101,8 +101,8 @@ class LogReader:
 
     def _rotated(self, inode: int) -> Path | None:
         """Return the file that was being read when the agent ended, under its name of today."""
-        names = (path for path in self._path.parent.iterdir() if path.name.startswith(self._path.name))
-        return next((path for path in names if path.stat().st_ino == inode), None)
+        with os.scandir(self._path.parent) as entries:
+            return next((Path(entry.path) for entry in entries if entry.inode() == inode), None)
 
     def _is_replaced(self) -> bool:
         try:
@@ -120,22 +120,22 @@ class LogReader:
     def _begin_at(self, offset: int) -> None:
         assert self._file is not None
         self._file.seek(offset)
-        self._offset, self._rest, self._skipping = offset, b"", False
+        self._offset, self._rest, self._skipped = offset, b"", 0
 
     def _is_truncated(self) -> bool:
         assert self._file is not None
-        return os.fstat(self._file.fileno()).st_size < self._offset + len(self._rest)
+        return os.fstat(self._file.fileno()).st_size < self._offset + self._skipped + len(self._rest)
 
     def _chunk(self) -> Iterator[Line]:
         chunk = self._file.read(_CHUNK_BYTES) if self._file else b""
         *whole, rest = (self._rest + chunk).split(b"\n")
         for text in whole:
-            yield Line(self._offset, None if self._skipping or len(text) > MAX_LINE_BYTES else text)
-            self._offset += len(text) + 1
-            self._skipping = False
-        if len(rest) > MAX_LINE_BYTES:  # its bytes are let go; the newline will end the skipping
-            self._skipping = True
-            self._offset += len(rest)
+            length = self._skipped + len(text)
+            yield Line(self._offset, None if length > MAX_LINE_BYTES else text)
+            self._offset += length + 1
+            self._skipped = 0
+        if self._skipped + len(rest) > MAX_LINE_BYTES:  # too long already: its bytes are let go
+            self._skipped += len(rest)
             rest = b""
         self._rest = rest
 

@@ -30,6 +30,7 @@ MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 MAX_PLAIN_BYTES: Final = 16 * 1024 * 1024
 REMEMBERED: Final = 65_536
 _MAX_CALLERS: Final = 8
+_PART_BYTES: Final = 64 * 1024
 _PROTOBUF: Final = "application/x-protobuf"
 _JSON: Final = "application/json"
 
@@ -150,6 +151,7 @@ class _Handler(LocalHandler):
         if not length.isdecimal():
             raise _Refusal(HTTPStatus.LENGTH_REQUIRED, "Content-Length is missing")
         if int(length) > MAX_BODY_BYTES:
+            self._pass_over(min(int(length), MAX_PLAIN_BYTES))
             raise _Refusal(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"{int(length):,} bytes; at most {MAX_BODY_BYTES:,}: export smaller batches",
@@ -161,6 +163,11 @@ class _Handler(LocalHandler):
         if encoding != "identity":
             raise _Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Encoding is neither gzip nor identity")
         return body
+
+    def _pass_over(self, length: int) -> None:
+        """Read what is sent and let it go: a caller that is still sending hears no answer."""
+        while length > 0 and (part := self.rfile.read(min(length, _PART_BYTES))):
+            length -= len(part)
 
     def _accept(self, outcome: Outcome, *, as_json: bool) -> None:
         answer = ExportTraceServiceResponse()
