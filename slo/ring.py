@@ -117,8 +117,7 @@ class Ring:
         self._sums = np.zeros((2, len(self._spans), self._grid.groups), dtype=np.int64)
         self._running: Running | None = None
         if calendar:
-            oldest = self._now - self._longest
-            self._running = Running(calendar, self._grid, slice_us=slice_us, now_us=now_us, oldest=oldest)
+            self._running = Running(calendar, self._grid, slice_us=slice_us, now_us=now_us)
 
     @classmethod
     def of(
@@ -180,8 +179,7 @@ class Ring:
             self._sums[:, at] += self._grid.between(max(then, now - span), min(now, known))
             self._sums[:, at] -= self._grid.between(then - span, min(then, now - span))
         if self._running:
-            oldest = now - self._longest
-            self._running.advance(now_us, newest=(then, now), oldest=oldest, known=known)
+            self._running.advance(now_us, then=then, now=min(now, known))
         self._grid.clear(then - self._longest, min(now - self._longest, known))
         self._now_us, self._now = now_us, now
 

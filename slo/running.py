@@ -17,14 +17,11 @@ from telemetry.frame import Ints
 class Running:
     """The units of each group since the running period began. Slices are numbered as in the grid."""
 
-    def __init__(self, calendar: Calendar, grid: Grid, *, slice_us: int, now_us: int, oldest: int) -> None:
-        """Begin with nothing counted; the grid holds slices after `oldest`."""
+    def __init__(self, calendar: Calendar, grid: Grid, *, slice_us: int, now_us: int) -> None:
+        """Begin with nothing counted."""
         self._calendar, self._grid, self._slice_us = calendar, grid, slice_us
         self.period: Period = calendar.period(now_us)
         self.sums = np.zeros((2, grid.groups), dtype=np.int64)
-        self._older = self.sums.copy()
-        """Of `sums`, the part of slices up to `_mark`: they may have left the grid."""
-        self._mark = max(oldest, self.first - 1)
 
     @property
     def first(self) -> int:
@@ -37,32 +34,21 @@ class Running:
 
     def grow(self, groups: int) -> None:
         """Make room for more groups."""
-        more = groups - self.sums.shape[1]
-        self.sums, self._older = (np.pad(each, ((0, 0), (0, more))) for each in (self.sums, self._older))
+        self.sums = np.pad(self.sums, ((0, 0), (0, groups - self.sums.shape[1])))
 
     def add(self, slices: Ints, columns: Ints, change: Ints, *, newest: int) -> None:
         """Take in what changed in single slices of single groups."""
-        for sums, last in ((self.sums, newest), (self._older, self._mark)):
-            held = (slices >= self.first) & (slices <= last)
-            for of in (0, 1):
-                np.add.at(sums[of], columns[held], change[of, held])
+        held = (slices >= self.first) & (slices <= newest)
+        for of in (0, 1):
+            np.add.at(self.sums[of], columns[held], change[of, held])
 
-    def advance(self, now_us: int, *, newest: tuple[int, int], oldest: int, known: int) -> None:
-        """Move on from one newest slice to another, before the grid forgets those up to `oldest`.
-
-        Nothing is in the grid after `known`.
-        """
-        then, now = newest
+    def advance(self, now_us: int, *, then: int, now: int) -> None:
+        """Move on from one newest slice to another; the grid still holds what is between them."""
         if now_us >= self.period.to_us:
             self.period = self._calendar.period(now_us)
-            self.sums[:], self._older[:] = 0, 0
-            self._mark = then = self.first - 1
-        self.sums += self._grid.between(then, min(now, known))
-        if oldest > self._mark:
-            self._older += self._grid.between(self._mark, min(oldest, known))
-            self._mark = oldest
+            self.sums[:], then = 0, self.first - 1
+        self.sums += self._grid.between(then, now)
 
     def rebase(self, older: Ints, *, upto: int, newest: int) -> None:
         """Set what the period held in the slices up to `upto`; the grid holds those after it."""
-        self._older, self._mark = older, max(upto, self.first - 1)
-        self.sums = older + self._grid.between(self._mark, newest)
+        self.sums = older + self._grid.between(max(upto, self.first - 1), newest)
