@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from collector.clock import HostClock
 from collector.discovery import local_engines
+from collector.efficiency.peaks import peak_of
 from collector.engine_mapping import RankReading, read_ranks
 from collector.engine_source import EngineSource
 from collector.engines import Engine, engines, recognise
@@ -26,9 +27,12 @@ from collector.exposition import PageError, names, parse
 from collector.gpus.discovery import GpuDiscovery
 from collector.gpus.nvml import DriverBusy, DriverError, Session
 from collector.gpus.source import GpuSource
+from collector.hardware.inventory import number_of
+from collector.hardware.kernel_log import open_log
 from collector.requests.socket import MAX_PATH_BYTES
 from collector.saved_page import near_name
 from collector.settings import MIB, EngineTarget, Settings
+from collector.start_up import GIB
 from collector.web import WebError, connection_to, exchange, fetch
 from telemetry.samples import ActivitySource, EngineSample, GpuSample
 
@@ -101,21 +105,39 @@ def _gpus(settings: Settings) -> Iterator[Check]:
         yield Check("driver", Status.FAIL, "The NVIDIA driver hangs: it does not answer.", hint)
         return
     except (DriverError, DriverBusy) as error:
-        expected = settings.expected_gpus
-        status = Status.FAIL if expected else Status.WARN
+        status = Status.FAIL if settings.expected_gpus else Status.WARN
         yield Check("driver", status, f"No GPU can be read: {error}.", "without a GPU set gpus = false")
         return
-    yield _count(settings, len(found))
+    yield _count(settings, [source.name.removeprefix("gpu:") for source in found])
+    yield _kernel_log(settings)
     for source in found:
         yield from _gpu(source)
 
 
-def _count(settings: Settings, seen: int) -> Check:
+def _count(settings: Settings, seen: Sequence[str]) -> Check:
     expected = settings.expected_gpus
-    if expected is not None and seen != expected:
+    named = expected if isinstance(expected, tuple) else ()
+    missing = [uuid for uuid in named if uuid not in seen]
+    if missing or (expected is not None and len(seen) != number_of(expected)):
         hint = "a GPU that is missing has fallen off the bus or is hidden from this container"
-        return Check("driver", Status.FAIL, f"{seen} GPUs answer, {expected} are expected.", hint)
-    return Check("driver", Status.OK if seen else Status.WARN, f"The driver answers; GPUs: {seen}.")
+        which = f" Missing: {', '.join(missing)}." if missing else ""
+        sentence = f"{len(seen)} GPUs answer, {number_of(expected or 0)} are expected.{which}"
+        return Check("driver", Status.FAIL, sentence, hint)
+    return Check("driver", Status.OK if seen else Status.WARN, f"The driver answers; GPUs: {len(seen)}.")
+
+
+def _kernel_log(settings: Settings) -> Check:
+    """Say by which ways an Xid would become known."""
+    name = "kernel log"
+    if settings.kernel_log is None:
+        return Check(name, Status.OK, "It is switched off; Xids are known from the driver's events alone.")
+    try:
+        open_log(settings.kernel_log, boot="").close()
+    except OSError as error:
+        hint = "what happens before the agent starts, or while the driver hangs, is known from it alone"
+        sentence = f"{settings.kernel_log}: {error.strerror}; Xids are known from the driver's events alone."
+        return Check(name, Status.WARN, sentence, hint)
+    return Check(name, Status.OK, f"Xids are read from {settings.kernel_log} as well.")
 
 
 def _gpu(source: GpuSource) -> Iterator[Check]:
@@ -130,9 +152,19 @@ def _gpu(source: GpuSource) -> Iterator[Check]:
     hint = f"not told by this GPU: {', '.join(untold)}" if untold else ""
     yield Check(source.name, Status.WARN if untold else Status.OK, f"{title}: readable.", hint)
     yield _activity(f"{source.name} activity", sample, source.withdrawn)
+    yield _peaks(sample)
     for instance in instances:
         name = f"{source.name} MIG {instance.mig_profile} {instance.gpu_uuid}"
         yield _activity(name, instance, frozenset())
+
+
+def _peaks(sample: GpuSample) -> Check:
+    name, peak = f"peaks of {sample.gpu_uuid}", peak_of(sample.gpu_model)
+    if peak is None:
+        sentence = f"None are listed for {sample.gpu_model}: its MFU and MBU are absent."
+        return Check(name, Status.OK, sentence)
+    told = f"{peak.teraflops:,g} TFLOP/s (FP16), {peak.gigabytes_per_second:,g} GB/s"
+    return Check(name, Status.OK, f"{told}.")
 
 
 def _samples(source: GpuSource) -> list[GpuSample]:
@@ -193,10 +225,24 @@ def _engines(settings: Settings) -> Iterator[Check]:
         hint = "name it with --engine URL"
         yield Check("engines", Status.WARN, f"No inference engine {where}.", hint)
     for target in targets:
-        yield _engine(settings, target)
+        sample = _engine_sample(settings, target)
+        yield _engine(settings, target, sample)
+        if sample is not None and sample.up:
+            yield _memory(settings, target, sample)
 
 
-def _engine(settings: Settings, target: EngineTarget) -> Check:
+def _memory(settings: Settings, target: EngineTarget, sample: EngineSample) -> Check:
+    name = f"memory of {target.place(settings.host)}"
+    parts = {"weights": sample.weights_bytes, "KV pool": sample.kv_pool_bytes}
+    told = ", ".join(
+        f"{part} {'unknown' if value is None else f'{value / GIB:,.1f} GiB'}" for part, value in parts.items()
+    )
+    hint = "name its log with --engine-log, or its model's size in the settings ([models.NAME])"
+    known = None not in parts.values()
+    return Check(name, Status.OK, f"First replica: {told}.", "" if known else hint)
+
+
+def _engine(settings: Settings, target: EngineTarget, sample: EngineSample | None) -> Check:
     name = f"engine {target.place(settings.host)}"
     try:
         body = fetch(target.url, timeout_seconds=_PAGE_SECONDS).body
@@ -208,7 +254,8 @@ def _engine(settings: Settings, target: EngineTarget) -> Check:
         hint = "is it an inference engine's port, and are its metrics switched on?"
         return Check(name, Status.FAIL, "Its page has no series of a known engine.", hint)
     readings = read_ranks(engine, page)
-    title = f"{engine.title} {_version(settings, target) or 'of unknown version'}, replicas: {len(readings)}"
+    version = sample.engine_version if sample else None
+    title = f"{engine.title} {version or 'of unknown version'}, replicas: {len(readings)}"
     if not engine.captured:
         title += f" ({UNVERIFIED})"
     lacking = _lacking(engine, readings[0], names(body, ""))
@@ -230,10 +277,11 @@ def _lacking(engine: Engine, reading: RankReading, shown: set[str]) -> list[str]
     return sentences
 
 
-def _version(settings: Settings, target: EngineTarget) -> str | None:
-    source = EngineSource(target, host=settings.host, timeout_seconds=_PAGE_SECONDS)
+def _engine_sample(settings: Settings, target: EngineTarget) -> EngineSample | None:
+    source = EngineSource(target, host=settings.host, timeout_seconds=_PAGE_SECONDS, models=settings.models)
     samples = source.read(HostClock().now_us()).records
-    return next((sample.engine_version for sample in samples if isinstance(sample, EngineSample)), None)
+    source.close()
+    return next((sample for sample in samples if isinstance(sample, EngineSample)), None)
 
 
 def _service(settings: Settings) -> Iterator[Check]:

@@ -12,6 +12,7 @@ from collector.start_up import StartUp, StartUpLog
 
 _FROM_END_BYTES: Final = 64 * 1024 * 1024
 """How far back a log is read at first; an older start is not known."""
+_MAX_PORTIONS: Final = 8
 
 
 class EngineMemory:
@@ -22,20 +23,23 @@ class EngineMemory:
         self._models = models
         self._log = StartUpLog()
         self._file: GrowingFile | None = None
-        self._position: Position | None = None
+        self._position = Position("", 0)
 
     def read(self) -> str | None:
-        """Read new lines of the log, at most a megabyte; returns why it cannot, None = it can."""
+        """Read new lines of the log, a few megabytes at most; returns why it cannot, None = it can."""
         if self._path is None:
             return None
         try:
             if self._file is None:
                 self._file = GrowingFile(self._path)
-            position = self._position or self._file.end(before=_FROM_END_BYTES)
-            lines, self._position = self._file.read(position)
+                self._position = self._file.end(before=_FROM_END_BYTES)
+            for _ in range(_MAX_PORTIONS):
+                lines, self._position = self._file.read(self._position)
+                self._log.feed(lines)
+                if not lines:
+                    break
         except OSError as error:
             return f"read {self._path}: {error.strerror}; name the engine's log, readable by the agent"
-        self._log.feed(lines)
         return None
 
     def columns(self, rank: int, model: str | None, told: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,8 +82,8 @@ class EngineSource:
         if self._version is None or events:
             self._version = self._asked_version(engine)
         self._ranks = tuple(reading.rank for reading in readings)
-        samples = [self._sample(engine, reading, now_us, answer.took_us) for reading in readings]
         unread = self._memory.read()
+        samples = [self._sample(engine, reading, now_us, answer.took_us) for reading in readings]
         return [*samples, *events], [*page.faults, *([unread] if unread else [])]
 
     def _recognised(self, body: bytes) -> Engine:

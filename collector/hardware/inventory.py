@@ -40,12 +40,12 @@ class Inventory:
         desk: HardwareDesk,
         watched: Callable[[], Collection[str]],
         *,
-        grace_seconds: float = GRACE_SECONDS,
+        grace_seconds: float | None = None,
     ) -> None:
         self._expected = expected
         self._desk = desk
         self._watched = watched
-        self._judged_from = time.monotonic() + grace_seconds
+        self._judged_from = time.monotonic() + (GRACE_SECONDS if grace_seconds is None else grace_seconds)
         self._told: tuple[int, tuple[str, ...]] = (0, ())
 
     def read(self, now_us: int) -> Reading:

@@ -113,12 +113,13 @@ class LogFile:
 
     def __init__(self, path: Path) -> None:
         self._file = GrowingFile(path)
+        self._end = self._file.end()
         self._read_us = 0
 
     def read(self, now_us: int, position: Position | None) -> tuple[list[LogLine], Position]:
-        """Return whole lines not read before; a file never read before is read from its end."""
+        """Return whole lines not read before; of a file never read before, those since it was opened."""
         after_us, self._read_us = self._read_us, now_us
-        lines, position = self._file.read(position or self._file.end())
+        lines, position = self._file.read(position or self._end)
         return [LogLine(line, after_us, now_us) for line in lines], position
 
     def close(self) -> None:

@@ -81,6 +81,50 @@ def test_a_missing_gpu_is_told(checks, make_driver):
     )
 
 
+def test_a_missing_gpu_is_told_by_name(checks, make_driver):
+    driver = make_driver()
+    check = checks(gpus=True, expected_gpus=(driver.gpus[0].uuid.decode(), "GPU-gone"))["driver"]
+    assert (check.status, check.sentence) == (
+        Status.FAIL,
+        "1 GPUs answer, 2 are expected. Missing: GPU-gone.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "told"),
+    [
+        ("kern.log", Status.OK, "Xids are read from"),
+        ("none.log", Status.WARN, "No such file"),
+        (None, Status.OK, "switched off"),
+    ],
+)
+def test_the_ways_to_an_xid_are_told(checks, make_driver, tmp_path, given, status, told):
+    make_driver()
+    (tmp_path / "kern.log").touch()
+    check = checks(gpus=True, kernel_log=tmp_path / given if given else None)["kernel log"]
+    assert check.status is status and told in check.sentence
+
+
+def test_a_gpus_peaks_are_told_or_that_there_are_none(checks, make_driver):
+    driver = make_driver(gpus=2)
+    driver.gpus[1].name = b"NVIDIA Unheard Of"
+    found = checks(gpus=True)
+    told = [check.sentence for name, check in found.items() if name.startswith("peaks")]
+    assert told == [
+        "989.4 TFLOP/s (FP16), 3,350 GB/s.",
+        "None are listed for NVIDIA Unheard Of: its MFU and MBU are absent.",
+    ]
+
+
+def test_an_engines_memory_is_told_as_far_as_it_is_known(checks, web, tmp_path):
+    web.answer = VLLM
+    log = tmp_path / "vllm.log"
+    log.write_text("INFO Model loading took 15.0 GiB and 2 seconds\n")
+    check = only(checks(engines=(EngineTarget(url=web.url + "/metrics", log=log),)), "memory of")
+    assert check.sentence == "First replica: weights 15.0 GiB, KV pool unknown."
+    assert "[models.NAME]" in check.hint
+
+
 def test_a_driver_that_hangs_is_told(checks, make_driver, monkeypatch):
     monkeypatch.setattr(doctor, "_DRIVER_SECONDS", 0.2)
     make_driver().wedge(None, "nvmlDeviceGetCount_v2")

@@ -46,13 +46,15 @@ def series(agent, name):
     return {line.rpartition(" ")[0].removeprefix(name): float(line.rpartition(" ")[2]) for line in lines}
 
 
+def read_sources(agent):
+    return {watcher.source.name for watcher in agent.watchers if watcher.reads}
+
+
 def test_an_xid_is_counted_and_stands_until_a_reset_is_seen(run_agent, make_driver, eventually, tmp_path):
     driver = make_driver()
     uuid = driver.gpus[0].uuid.decode()
     agent = run_agent()
-    eventually(
-        lambda: any(watcher.source.name == "xid:driver" and watcher.reads for watcher in agent.watchers)
-    )
+    eventually(lambda: {"xid:driver", "xid:kernel_log"} <= read_sources(agent))
     eventually(lambda: series(agent, "inferometer_gpu_up"))
     driver.happen(0, 64)
     stands = eventually(lambda: series(agent, "inferometer_gpu_xid_stands"))
@@ -76,6 +78,7 @@ def test_a_wedged_driver_does_not_keep_the_kernel_log_from_being_read(
 ):
     driver = make_driver()
     agent = run_agent()
+    eventually(lambda: {"xid:driver", "xid:kernel_log"} <= read_sources(agent))
     eventually(lambda: series(agent, "inferometer_gpu_up"))
     driver.wedge(None, "nvmlEventSetWait_v2")
     eventually(lambda: driver.knob(None, "nvmlEventSetWait_v2").calls > 1)
@@ -90,8 +93,7 @@ def test_a_missing_gpu_is_down_on_the_page(run_agent, make_driver, eventually, m
     driver.gpus[1].absent = 1
     uuids = tuple(driver.gpus[index].uuid.decode() for index in range(2))
     agent = run_agent(expected_gpus=uuids)
-    up = eventually(lambda: found if len(found := series(agent, "inferometer_gpu_up")) == 2 else None, 40)
-    assert sorted(up.values()) == [0.0, 1.0]
+    eventually(lambda: sorted(series(agent, "inferometer_gpu_up").values()) == [0.0, 1.0])
     assert series(agent, "inferometer_agent_gpus_expected") == {"": 2.0}
 
 

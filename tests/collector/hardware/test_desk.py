@@ -175,9 +175,8 @@ def test_what_was_told_of_an_address_goes_to_the_gpu_that_is_found_there(new_des
 
 def test_a_storm_is_counted_whole_and_told_in_part(new_desk):
     desk = new_desk()
-    events = []
-    for number in range(672):  # what one fleet had in three hours, here in seconds
-        events += desk.take([report(45, at_us=NOW + number * SECOND // 20)], NOW)
+    # What one fleet had in three hours, here in seconds.
+    events = desk.take([report(45, at_us=NOW + number * SECOND // 20) for number in range(672)], NOW)
     later = desk.take([report(45, at_us=NOW + 120 * SECOND)], NOW)
     assert desk.counts() == {(GPU, 45): 673}
     assert len(events) == EVENTS_A_MINUTE
