@@ -37,15 +37,15 @@ const pairs = (one) =>
 
 // What an outcome says of the promise: a request that was served and still is bad came too late.
 const CAUSE = { ok: "too late", "under way": "too late already, still under way", error: "failed", aborted: "given up by its client" };
+const named = (word) => (word === "__unknown__" ? "not known" : esc(word ?? "all"));
+const PARTY = {
+  replica: { title: "replica", optional: true, cell: (s) => (s.replica === "__unknown__" ? "not known" : anchor("/gpus", { replica: s.replica }, esc(s.replica))) },
+  status: { title: "why", cell: (s) => esc(CAUSE[s.status] ?? s.status) },
+};
 const spent = (one) =>
   table([
-    { title: "tenant", cell: (s) => esc(s.tenant ?? "all") },
-    { title: "model", cell: (s) => esc(s.model ?? "all") },
-    ...(one.spent_by_group ? [] : [
-      { title: "replica", optional: true, cell: (s) => (s.replica === "__unknown__" ? "not known" : anchor("/gpus", { replica: s.replica }, esc(s.replica))) },
-      { title: "why", cell: (s) => esc(CAUSE[s.status] ?? s.status) },
-    ]),
-    { title: "bad", n: true, cell: (s) => anchor("/requests", { tenant: s.tenant, model: s.model, replica: s.replica === "__unknown__" ? "" : s.replica, status: s.status === "under way" ? "" : s.status }, number(s.bad)) },
+    ...one.spent_parties.map((party) => PARTY[party] ?? { title: party.replace("_", " "), cell: (s) => named(s[party]) }),
+    { title: "bad", n: true, cell: (s) => !("tenant" in s || "status" in s) ? number(s.bad) : anchor("/requests", { tenant: s.tenant, model: s.model, replica: s.replica === "__unknown__" ? "" : s.replica, status: s.status === "under way" ? "" : s.status }, number(s.bad)) },
     { title: "of", n: true, optional: true, cell: (s) => number(s.total) },
     { title: "of all bad", n: true, cell: (s) => percent(s.share) },
   ], one.spent, "No bad request in this range.", "who had the bad requests") +

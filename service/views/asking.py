@@ -25,9 +25,11 @@ FRESH_US: Final = 20 * MICROS_PER_SECOND
 """Requests under way are told of every second; one not told of for this long has ended or is lost."""
 _WIDTHS_SECONDS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600)
 
-OF_RECORD: Final = """NOT synthetic AND vantage = transform(ifNull(pool, ''),
+AT_VANTAGE: Final = """vantage = transform(ifNull(pool, ''),
   {vantage_pools:Array(String)}, {vantage_words:Array(String)}, 'edge')"""
-"""Requests as users made them, each once: of each pool only its vantage of record."""
+"""Requests each once: of each pool only its vantage of record."""
+OF_RECORD: Final = f"NOT synthetic AND {AT_VANTAGE}"
+"""Requests as users made them, each once."""
 
 _WATCHED: Final = """
 SELECT DISTINCT intDiv(at_us, {width_us:Int64}) * {width_us:Int64} AS at FROM (

@@ -12,8 +12,8 @@ from service.counts import key_of, key_text
 from service.evaluator import Evaluation
 from service.views import promises
 from service.views.asking import (
+    AT_VANTAGE,
     FRESH_US,
-    OF_RECORD,
     POINTS,
     Asked,
     Queries,
@@ -30,6 +30,7 @@ from slo.durations import written
 from slo.evaluate import Judgement, Verdict
 from slo.objective import Objective
 from slo.overdue import overdue
+from telemetry.columns import TABLE
 from telemetry.frame import Frame
 from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MILLI, MICROS_PER_MINUTE
 
@@ -52,14 +53,21 @@ _BY_GROUP: Final = (
     "GROUP BY group_key HAVING bad > 0 ORDER BY bad DESC LIMIT 20"
 )
 MOST_RAW_ROWS: Final = 300_000
-"""Most requests read one by one to say who spent a budget; beyond, groups are named."""
-PARTIES: Final = ("tenant", "model", "replica", "status")
+"""Most requests or samples read one by one to say who spent a budget; beyond, groups are named."""
+PARTIES: Final[Mapping[str, tuple[str, ...]]] = {
+    "requests": ("tenant", "model", "replica", "status"),
+    "token_gaps": ("model", "replica"),
+    "gpu_samples": ("host", "gpu_uuid", "gpu_model"),
+    "engine_samples": ("replica", "host", "model"),
+}
+"""By which columns of its table it is told who spent a budget."""
 UNDER_WAY: Final = "under way"
 """The outcome of a request that has none yet."""
-_ROWS: Final = (
-    "SELECT count() AS rows FROM requests WHERE ended_at_us >= {from_us:Int64} "
-    "AND ended_at_us < {to_us:Int64} AND dataset = {dataset:String}"
-)
+_ROWS: Final = {
+    table: f"SELECT count() AS rows FROM {table} WHERE {TABLE[table].time_column} >= {{from_us:Int64}} "
+    f"AND {TABLE[table].time_column} < {{to_us:Int64}} AND dataset = {{dataset:String}}"
+    for table in PARTIES
+}
 _NO_DATA: Final = Sentence("No request has been judged by it yet: no data is not the same as kept.")
 
 
@@ -139,6 +147,7 @@ def detailed(store: Facts, question: Asked, one: Chosen, *, source: str) -> dict
         "pairs": _pairs(one),
         "spent": spent,
         "spent_by_group": by_group,
+        "spent_parties": objective.group_by if by_group else PARTIES[objective.indicator.table],
         "budget": _budget(store, question, one),
     }
 
@@ -210,10 +219,11 @@ def _budget(store: Queries, question: Asked, one: Chosen) -> dict[str, list[Any]
 
 def _spent(store: Facts, question: Asked, one: Chosen) -> tuple[list[dict[str, Any]], bool]:
     """Return who had the bad requests, most first, and whether only groups could be told apart."""
-    if int(rows(store, _ROWS, question.bound())[0]["rows"]) > MOST_RAW_ROWS:
+    table = one.objective.indicator.table
+    if int(rows(store, _ROWS[table], question.bound())[0]["rows"]) > MOST_RAW_ROWS:
         return _by_group(rows(store, _BY_GROUP, _bound(question, one)), one), True
-    needed = {*one.objective.columns, *PARTIES, "request_id"}
-    ended = _frame(store, "requests", question, needed)
+    needed = {*one.objective.columns, *PARTIES[table], "request_id"}
+    ended = _frame(store, table, question, needed)
     fresh = replace(question, from_us=max(question.from_us, question.to_us - FRESH_US))
     under_way = Frame.empty("in_flight") if question.pinned else _frame(store, "in_flight", fresh, None)
     return spent_by(ended, under_way, one), False
@@ -225,7 +235,7 @@ def _frame(store: Facts, table: str, question: Asked, columns: Collection[str] |
         table,
         from_us=question.from_us,
         to_us=question.to_us,
-        where=OF_RECORD,
+        where=AT_VANTAGE if table in ("requests", "in_flight") else "",
         params={name: bound[name] for name in ("vantage_pools", "vantage_words")},
         columns=columns,
     )
@@ -248,16 +258,19 @@ def spent_by(ended: Frame, under_way: Frame, one: Chosen) -> list[dict[str, Any]
     """Return which tenant, model, replica and outcome had the bad requests of two frames, most first.
 
     A request `under_way` that is too late already counts, though nobody knows how it will end.
+    Facts of other tables are told by `PARTIES`.
     """
-    objective = one.objective
+    objective, parties = one.objective, PARTIES[ended.table]
     selector = dict(objective.selector)
     if one.group is not None:
         selector |= dict(zip(objective.group_by, one.judgement.counts.keys[one.group], strict=True))
-    by_party = replace(objective, selector=tuple(selector.items()), group_by=PARTIES)
-    waiting = replace(by_party, group_by=PARTIES[:-1])
+    by_party = replace(objective, selector=tuple(selector.items()), group_by=parties)
+    if ended.table != "requests":
+        return ranked(fold(ended, by_party), parties)
+    waiting = replace(by_party, group_by=parties[:-1])
     late = overdue(under_way, waiting, ended.texts("request_id").words).cells
     late = late.renamed([(*key, UNDER_WAY) for key in late.keys])
-    return ranked(merge([fold(ended, by_party), late]), PARTIES)
+    return ranked(merge([fold(ended, by_party), late]), parties)
 
 
 def ranked(cells: Cells, names: Sequence[str], *, most: int = 20) -> list[dict[str, Any]]:

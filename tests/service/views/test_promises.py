@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from service.views import promises
 from service.views.sentences import Tone
 from slo.cells import Cells, fold
 from slo.evaluate import judge
+from slo.indicators.gpu_threshold import GpuThreshold
+from slo.objective import Objective
 from slo.ring import Ring
 from telemetry.requests import InFlightRequest
 
@@ -136,6 +139,20 @@ def test_past_too_many_requests_groups_are_told(monkeypatch, detail):
     assert told["spent_by_group"]
     (spender,) = told["spent"]
     assert (spender["tenant"], spender["model"], spender["share"]) == ("acme", "sim-qwen-32b", 1)
+
+
+def test_who_spent_a_budget_of_samples_is_told_by_host_and_gpu(story):
+    promise = GpuThreshold("power_watts", Decimal(100))
+    objective = Objective(name="power", indicator=promise, target=Decimal("0.99"), group_by=("host",))
+    samples = story.frame("gpu_samples")
+    ring = Ring(windows_us=objective.windows_us, now_us=story.now_us, group_cap=100)
+    ring.add(fold(samples, objective))
+    one = view.Chosen(judgement=judge(objective, ring.counts()), group=0)
+    told = view.detailed(story.facts, story.asked(name="power"), one, source="a file")
+    watts = samples.numbers("power_watts")
+    assert told["spent_parties"] == ("host", "gpu_uuid", "gpu_model")
+    assert sum(each["bad"] for each in told["spent"]) == (watts.valid & (watts.values > 100)).sum() > 0
+    assert all(each["host"] and each["gpu_uuid"] for each in told["spent"])
 
 
 def test_the_page_opens_with_the_promise_that_is_asked_for(story, judgements):
