@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from collector.gpus.vitals import gpu_vitals
 from collector.hardware.inventory import number_of
 from collector.health import Vital, counter, counters, gauge, gauges
 from collector.schedule import Watcher
@@ -60,6 +61,7 @@ def vitals_of(agent: Agent) -> list[Vital]:
         ),
         gauge("gpus_expected", "GPUs the configuration expects.", _gpus_expected(agent)),
         gauge("gpus_up", "GPUs that answer.", _gpus_up(agent)),
+        *gpu_vitals(watchers),
         *agent.doors.vitals(),
         *_delivery(agent),
     ]
@@ -71,7 +73,8 @@ def _gpus_expected(agent: Agent) -> int | None:
 
 
 def _gpus_up(agent: Agent) -> int:
-    return sum(isinstance(record, GpuSample) and record.up for record in agent.fresh_records())
+    samples = (record for record in agent.fresh_records() if isinstance(record, GpuSample))
+    return sum(sample.up and sample.mig_parent_uuid is None for sample in samples)
 
 
 def _delivery(agent: Agent) -> list[Vital]:

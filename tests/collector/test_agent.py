@@ -242,3 +242,28 @@ def _answers(agent):
         return page(agent)
     except urllib.error.HTTPError:
         return ""
+
+
+def test_counters_that_lie_are_named_on_the_page(run_agent, make_driver, eventually):
+    driver = make_driver()
+    uuid = driver.gpus[0].uuid.decode()
+    driver.gpus[0].busy_percent, driver.gpus[0].power_mw = 100, 600_000
+    driver.field(0, 185).value.whole, driver.field(0, 83).result = 600_000, 3
+    driver.fail(0, "nvmlDeviceGetTotalEnergyConsumption", 3)  # then the power shown is what is known
+    for number in (2, 5, 10):
+        driver.metric(0, number).value = 0.0
+    agent = run_agent()
+    eventually(lambda: value_of(agent, "inferometer_gpu_activity_withdrawn", f'{uuid}",source="gpm"'))
+    assert value_of(agent, "inferometer_gpu_activity_source", 'source="clock_weighted"') == 1
+    driver.metric(0, 2).value = 61.0
+    eventually(lambda: series(agent, "inferometer_gpu_activity_withdrawn") == {})
+
+
+def test_mig_instances_are_on_the_page_and_no_gpus_of_the_inventory(run_agent, make_driver, eventually):
+    make_driver(gpus=2).partition(1, "1g.10gb", "2g.20gb")
+    agent = run_agent()
+    eventually(lambda: len(series(agent, "inferometer_gpu_up")) == 4)
+    assert sum(series(agent, "inferometer_gpu_mig_instance").values()) == 2
+    assert value_of(agent, "inferometer_gpu_mig_instance", 'mig_profile="2g.20gb"') == 1
+    assert series(agent, "inferometer_agent_gpus_up") == {"": 2.0}
+    assert all(0 <= age < 1 for age in series(agent, "inferometer_gpu_driver_call_age_seconds").values())
