@@ -12,10 +12,12 @@ from inferometer.options import AsJson, Server, Token
 from inferometer.saying import answer, answer_json, answer_table, say
 from inferometer.slo_backtest import backtest
 from inferometer.slo_convert import convert
+from inferometer.slo_test import test
 
 app = typer.Typer(help="Objectives: files checked, budgets and burn rates shown.", no_args_is_help=True)
 app.command("backtest")(backtest)
 app.command("convert")(convert)
+app.command("test")(test)
 
 
 @app.command("check")
