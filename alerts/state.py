@@ -140,7 +140,7 @@ def step(previous: Alert | None, condition: Condition, now_us: int, policy: Poli
     alert = _thawed(alert, now_us)
     if condition.holds is Holds.YES:
         return _holding(alert, condition, now_us, policy)
-    return _clear(alert, now_us, policy)
+    return _clear(alert, condition, now_us, policy)
 
 
 def _current(previous: Alert | None, condition: Condition, now_us: int) -> Alert:
@@ -188,14 +188,15 @@ def _holding(alert: Alert, condition: Condition, now_us: int, policy: Policy) ->
     return _moved(alert, AlertState.PENDING, now_us)
 
 
-def _clear(alert: Alert, now_us: int, policy: Policy) -> Step:
+def _clear(alert: Alert, condition: Condition, now_us: int, policy: Policy) -> Step:
     if alert.state is AlertState.PENDING:
         return _moved(replace(alert, timer_us=None), AlertState.INACTIVE, now_us)
     if alert.state is not AlertState.FIRING:
         return Step(alert)
     gone_since = now_us if alert.timer_us is None else alert.timer_us
     if now_us - gone_since >= policy.keep_firing_us:
-        return _moved(replace(alert, timer_us=None), AlertState.RESOLVED, now_us)
+        why = {**alert.annotations, **condition.annotations}
+        return _moved(replace(alert, timer_us=None, annotations=why), AlertState.RESOLVED, now_us)
     return Step(replace(alert, timer_us=gone_since))
 
 

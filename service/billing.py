@@ -76,12 +76,17 @@ class Billing:
     """Closes intervals. `step` belongs to one thread."""
 
     def __init__(
-        self, sources: Sources, rules: Rules, *, objectives: Sequence[Objective], clock: Callable[[], int]
+        self,
+        sources: Sources,
+        rules: Rules,
+        *,
+        objectives: Callable[[], Sequence[Objective]],
+        clock: Callable[[], int],
     ) -> None:
         """Go on where the ledger ends. One transaction."""
         self._sources, self._rules = sources, rules
         self._facts, self._state = sources.facts, sources.state
-        self._objectives, self._clock = tuple(objectives), clock
+        self._objectives, self._clock = objectives, clock
         self._started_us = clock()
         self._awaited: tuple[int, int] | None = None
         """The end of an interval that is complete in the journal, and the head that must be stored."""
@@ -103,7 +108,7 @@ class Billing:
         ledger = bill(
             facts,
             prices=self.prices(),
-            objectives=self._objectives,
+            objectives=self._objectives(),
             window=Window(start_us, end_us),
             known_gpus=[Gpu(each.gpu_uuid, each.gpu_model) for each in self._state.fleet.expected()],
             gap_us=GAP_US,

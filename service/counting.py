@@ -12,6 +12,7 @@ import numpy as np
 from service.counts import CellRows, LoadedCells, ObjectiveCounts, StoredRows, backfill
 from service.sightings import Notes, Sightings
 from service.store.facts import Facts
+from slo.cells import Cells
 from slo.objective import Objective
 from slo.ring import AHEAD_US
 from telemetry.units import MICROS_PER_MINUTE
@@ -58,9 +59,19 @@ class Counting:
             objective = counting.objective
             from_us = max(objective.window.period(span.now_us).from_us, span.first_us)
             cells = backfill(objective, rows, from_us, span.now_us + AHEAD_US)
-            if len(cells.bucket):
-                self.cells.write(objective.version, MICROS_PER_MINUTE, cells, upto)
-            counting.load(LoadedCells(cells, np.full(len(cells.bucket), upto)), {}, upto)
+            self._written(counting, cells, upto)
+
+    def counted(self, objective: Objective, cells: Cells, *, upto: int, now_us: int) -> ObjectiveCounts:
+        """Return an objective with counts that hold every entry up to `upto`, and write these."""
+        counting = ObjectiveCounts(objective, now_us=now_us, group_cap=self.group_cap)
+        self._written(counting, cells, upto)
+        return counting
+
+    def _written(self, counting: ObjectiveCounts, cells: Cells, upto: int) -> None:
+        named = counting.ring.named(cells)
+        if len(named.bucket):
+            self.cells.write(counting.objective.version, MICROS_PER_MINUTE, named, upto)
+        counting.load(LoadedCells(named, np.full(len(named.bucket), upto)), {}, upto)
 
     def note(self, counts: Sequence[ObjectiveCounts], upto: int) -> None:
         """Remember that all of these are counted, new ones up to an entry. One transaction.

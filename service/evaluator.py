@@ -33,6 +33,8 @@ from telemetry.units import MICROS_PER_MINUTE, MICROS_PER_SECOND
 
 LOOK_BACK_US: Final = 3 * MICROS_PER_MINUTE
 STEP_US: Final = MICROS_PER_SECOND
+WITHDRAWN: Final = "the alert ends because its objective was withdrawn, not because it is well"
+CHANGED: Final = "the alert ends because its objective no longer judges this group"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,14 +140,17 @@ class Evaluator:
                 judgement = counts.judge(now_us)
                 judgements.append(judgement)
                 judged += conditions(judgement, counts.ring.first_bad_us)
-        return tuple(judgements), [*judged, *self._dropped(judgements)]
+        return tuple(judgements), [*judged, *self._dropped(judgements, judged)]
 
-    def _dropped(self, judgements: Sequence[Judgement]) -> Iterable[Condition]:
-        """Yield the end of every open alert of an objective that is no longer there."""
+    def _dropped(self, judgements: Sequence[Judgement], judged: Sequence[Condition]) -> Iterable[Condition]:
+        """Yield the end, and why, of every open alert that no objective asks for any more."""
+        told = [each for each in self._parts.alerting.open() if each.labels.get("objective") == each.name]
+        names = {alert.name for alert in told}
+        asked = {_identity(each.name, each.labels) for each in judged if each.name in names}
         there = {judgement.objective.name for judgement in judgements}
-        for alert in self._parts.alerting.open():
-            if alert.labels.get("objective") == alert.name and alert.name not in there:
-                yield _no_longer(alert)
+        for alert in told:
+            if _identity(alert.name, alert.labels) not in asked:
+                yield _no_longer(alert, f"{alert.name}: {CHANGED if alert.name in there else WITHDRAWN}")
 
     def _stalled(self) -> set[str]:
         """Return the replicas on which a finding of a stall is open."""
@@ -221,13 +226,18 @@ class Evaluator:
         return self.latest.all_well_since_us or now_us
 
 
-def _no_longer(alert: Alert) -> Condition:
+def _identity(name: str, labels: Mapping[str, str]) -> tuple[str, frozenset[tuple[str, str]]]:
+    return name, frozenset(labels.items())
+
+
+def _no_longer(alert: Alert, why: str = "") -> Condition:
+    told = {"ended": why} if why else {}
     return Condition(
         name=alert.name,
         labels=alert.labels,
         severity=alert.severity,
         holds=Holds.NO,
-        annotations=alert.annotations,
+        annotations={**alert.annotations, **told},
     )
 
 

@@ -61,10 +61,13 @@ class Change:
     new: tuple[ObjectiveCounts, ...]
     """Those that are not counted yet, with every fact up to journal entry `upto` in them."""
     upto: int
-    settled: Callable[[], None]
-    """Called once the counts of the new ones are as durable as the fold's cursor."""
+    note: Callable[[Sequence[ObjectiveCounts]], None]
+    """Called, before the cursor goes on, to remember what is counted from now on."""
     taken: Future[None] = field(default_factory=Future)
-    """Done when it is in force; an error = it is not, count again what the new ones missed."""
+    """Done when it is in force; an error = it is not, and the new ones are to be counted again.
+
+    Can be cancelled until the fold begins with it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,6 @@ class Fold:
         self._tally, self._clock, self._vantages = tally, clock, vantages
         self._read_columns()
         self._change: Change | None = None
-        self._unsettled: list[Callable[[], None]] = []
         self._cursor_lock, self._held = threading.Lock(), False
         self._position = self._counted_upto = self._durable = journal.cursor(READER)
         self._live_upto = -1
@@ -196,30 +198,30 @@ class Fold:
         with self.lock:
             for counts in self._counts:
                 counts.forget_ended()
-        while self._unsettled:
-            self._unsettled[0]()
-            self._unsettled.pop(0)
 
     def _take_in(self, change: Change) -> None:
         """Count by other objectives from here on.
 
-        What leaves is written whole before, what comes is written before it is settled: the
-        cursor must not pass an entry that a settled objective does not hold.
+        What leaves is written whole before. What comes is noted as counted up to `change.upto`,
+        which the cursor has not passed: a restart would count the rest from the journal.
         """
         self.flush()
         self._change = None
+        if not change.taken.set_running_or_notify_cancel():
+            return
+        held = {counts.objective.version: counts for counts in (*self._counts, *change.new)}
+        counts = tuple(held[objective.version] for objective in change.objectives)
         try:
             self._catch_up(change)
+            change.note(counts)
         except Exception as error:
             change.taken.set_exception(error)
             raise
-        held = {counts.objective.version: counts for counts in (*self._counts, *change.new)}
         with self.lock:
             for objective in change.objectives:
                 held[objective.version].objective = objective
-            self._counts = tuple(held[objective.version] for objective in change.objectives)
+            self._counts = counts
             self._read_columns()
-        self._unsettled.append(change.settled)
         change.taken.set_result(None)
         self.release()
         self.flush()

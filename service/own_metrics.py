@@ -70,6 +70,9 @@ SERIES: Final[tuple[Series, ...]] = (
     _gauge("evaluation_age_seconds", "Time since the last finished evaluation."),
     _gauge("evaluation_seconds", "How long the last evaluation took."),
     _gauge("newest_fact_age_seconds", "Age of the newest fact of any kind."),
+    _gauge("objective_mistakes", "Mistakes in files of objectives; what the files said before is in force."),
+    _gauge("recount_hours", "Hours of stored facts to count for objectives that are new or changed."),
+    _gauge("recount_hours_done", "Hours of them that are counted."),
     _gauge("listeners", "Pages that listen for new data."),
 )
 _NAMES: Final = frozenset(series.name for series in SERIES)

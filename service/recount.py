@@ -43,6 +43,9 @@ class Progress:
     done: int
     total: int
 
+    def __str__(self) -> str:
+        return f"{', '.join(self.names)}: {self.done} of {self.total} hours counted, then in force"
+
 
 class Recount:
     """One count for some objectives. Belongs to one thread; `progress` may be read by any."""
@@ -52,7 +55,7 @@ class Recount:
     ) -> None:
         """Begin with stored facts of [from_us, to_us), of journal entries up to `upto`."""
         self.objectives, self.upto = tuple(objectives), upto
-        self._facts, self._from_us, self._to_us = facts, from_us, to_us
+        self._facts, self.from_us, self._to_us = facts, from_us, to_us
         self._hours = _hours(from_us, to_us)
         self._done = 0
         self._parts: dict[str, list[Cells]] = {each.version: [] for each in objectives}
@@ -72,7 +75,7 @@ class Recount:
 
     def reach(self, upto: int, to_us: int) -> None:
         """Count also what was stored since, up to a later journal entry and `to_us`. Raises as `step`."""
-        hours = _hours(max(self._from_us, self._to_us - LATEST_US), to_us)
+        hours = _hours(max(self.from_us, self._to_us - LATEST_US), to_us)
         self._count([Stretch(start, start + MICROS_PER_HOUR, self.upto, upto) for start in hours])
         self.upto = upto
 

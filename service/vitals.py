@@ -11,6 +11,7 @@ from alerts.delivery import Delivery
 from journal import Journal
 from service.evaluator import Evaluator
 from service.fold import Fold
+from service.in_force import InForce
 from service.live import LiveWindow
 from service.own_metrics import Reading
 from service.threads import Worker
@@ -36,6 +37,7 @@ class Vitals:
     writer: Writer
     evaluator: Evaluator
     delivery: Delivery
+    in_force: InForce
     workers: Sequence[Worker]
     listeners: Callable[[], int]
     evaluation_seconds: float
@@ -62,6 +64,16 @@ class Vitals:
             )
         return reasons
 
+    def notes(self) -> list[str]:
+        """Return what a person should mend or know of although judgement can be relied on."""
+        told = [
+            f"objectives: {mistake}; what the file said before is in force"
+            for mistake in self.in_force.mistakes
+        ]
+        if (progress := self.in_force.progress) is not None:
+            told.append(f"objectives: {progress}")
+        return told
+
     def readings(self) -> Iterator[Reading]:
         """Yield what stands now, and what the parts have counted themselves."""
         yield from self._of_journal()
@@ -71,6 +83,10 @@ class Vitals:
         yield Reading("stored_rows", written.rows)
         yield Reading("repaired_tables", written.repaired_tables)
         yield Reading("live_dropped_rows", self.live.dropped_rows)
+        yield Reading("objective_mistakes", len(self.in_force.mistakes))
+        if (progress := self.in_force.progress) is not None:
+            yield Reading("recount_hours", progress.total)
+            yield Reading("recount_hours_done", progress.done)
         yield Reading("listeners", self.listeners())
         yield Reading("evaluation_age_seconds", self._evaluation_age())
         yield Reading("evaluation_seconds", self.evaluator.latest.took_us / MICROS_PER_SECOND)

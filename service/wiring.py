@@ -13,6 +13,7 @@ import secrets
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Self
 
 from alerts.delivery import Delivery
@@ -32,11 +33,13 @@ from service.evaluator import Evaluator, Parts
 from service.finding_rows import FindingStore
 from service.fold import READER as FOLD
 from service.fold import Fold, columns_of
+from service.in_force import Counted, InForce, Origins, wanted
 from service.ingest.recent import Recent
 from service.jobs import Job, Jobs
 from service.live import LiveWindow
-from service.objectives.chosen import Chosen, chosen
+from service.objectives.chosen import Chosen
 from service.objectives.mistakes import ObjectiveFileError
+from service.objectives.watched import Watched
 from service.own_metrics import OwnMetrics, Tally
 from service.presence import Presence
 from service.receiving import Receiving, page_before_ticket
@@ -100,8 +103,8 @@ class Stores:
 class Service:
     """The parts of one running service, and what the HTTP edge asks of them."""
 
-    def __init__(self, settings: Settings, stores: Stores, objectives: Chosen, url: str) -> None:
-        self.settings, self.stores, self.objectives, self.url = settings, stores, objectives, url
+    def __init__(self, settings: Settings, stores: Stores, origins: Origins, url: str) -> None:
+        self.settings, self.stores, self.url = settings, stores, url
         self.journal, self.facts, self.state = stores.journal, stores.facts, stores.state
         self.tally = Tally()
         self.live = LiveWindow()
@@ -122,7 +125,12 @@ class Service:
         self.cells = CellStore(self.facts.cells, clock=now_us)
         self.counting = Counting(self.state.notes, self.cells, settings.group_cap)
         self.rolling = RollUp(self.cells, self.state.notes)
-        self.fold = self._new_fold()
+        now = wanted(origins)
+        self.fold = self._new_fold(now)
+        counted = Counted(
+            self.fold, self.counting, self.rolling, self.facts, partial(self.journal.cursor, STORE)
+        )
+        self.in_force = InForce(origins, counted, now=now, clock=now_us)
         self.correcting = Correcting(self.state.corrections, self.fold, self.cells, clock=now_us)
         self.billing = self._new_billing()
         self.alerting = Alerting(self.state.alerts)
@@ -138,7 +146,7 @@ class Service:
     def open(cls, settings: Settings, *, url: str, tell: Callable[[str], None]) -> Self:
         """Open everything and bring it up to date; no thread runs yet. Raises `StartError`."""
         try:
-            objectives = chosen(settings.objectives)
+            watched = Watched(settings.objectives)
             prices = [
                 parse(f"{model}={price}", source="settings") for model, price in settings.prices.items()
             ]
@@ -147,8 +155,10 @@ class Service:
             raise _unable(error) from error
         try:
             stores.state.prices.add(prices, settings.currency, now_us=now_us())
-            stores.state.objectives.replace(objectives.stored(), now_us=now_us())
-            service = cls(settings, stores, objectives, url)
+            state = stores.state
+            origins = Origins(watched=watched, documents=state.objective_documents, versions=state.objectives)
+            service = cls(settings, stores, origins, url)
+            state.objectives.replace(service.objectives.stored(), now_us=now_us())
             service.receiving.keep(settings.receivers, tell=tell)
             if not stores.state.tokens.listed():
                 service.new_admin_token = stores.state.tokens.create(
@@ -175,6 +185,11 @@ class Service:
         for worker in self._workers:
             worker.start()
         self._jobs.start()
+
+    @property
+    def objectives(self) -> Chosen:
+        """The objectives in force now."""
+        return self.in_force.chosen
 
     def end_streams(self) -> None:
         """Let the pages that listen go: their streams would never end by themselves."""
@@ -222,12 +237,12 @@ class Service:
         kinds = {"start": EventKind.AGENT_START.value, "stop": EventKind.AGENT_STOP.value}
         return [str(row["agent"]) for row in self.facts.query(_STOPPED, kinds).to_pylist()]
 
-    def _new_fold(self) -> Fold:
+    def _new_fold(self, now: Chosen) -> Fold:
         sightings = Sightings(self.state.notes, self.journal.cursor(FOLD))
         return Fold(
             self.journal,
             self.live,
-            self.counting.taken_up(self.objectives.objectives, sightings, now_us()),
+            self.counting.taken_up(now.objectives, sightings, now_us()),
             cells=self.cells,
             sightings=sightings,
             tally=self.tally,
@@ -269,7 +284,7 @@ class Service:
             agents=self.seen.agents,
             of_record=self.fold.of_record,
         )
-        return Billing(sources, rules, objectives=self.objectives.objectives, clock=now_us)
+        return Billing(sources, rules, objectives=lambda: self.objectives.objectives, clock=now_us)
 
     def _new_evaluator(self) -> Evaluator:
         parts = Parts(
@@ -329,6 +344,7 @@ class Service:
             ("billing", self.billing.step, 1.0),
             ("delivery", self._deliver, 0.5),
             ("seen", self.seen.step, 5.0),
+            ("objectives", self.in_force.step, 1.0),
         )
         return [Worker(name, step, every_seconds=pause, tally=self.tally) for name, step, pause in steps]
 
@@ -360,6 +376,7 @@ class Service:
             writer=self.writer,
             evaluator=self.evaluator,
             delivery=self.delivery,
+            in_force=self.in_force,
             workers=self._workers,
             listeners=lambda: self.listeners,
             evaluation_seconds=self.settings.evaluation_seconds,

@@ -12,10 +12,15 @@ router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
-    """`ok` false = judgement cannot be relied on now; `reasons` say why."""
+    """`ok` false = judgement cannot be relied on now; `reasons` say why.
+
+    `notes` say what a person should know although it can be: a file of objectives with a mistake,
+    an objective that is still being counted.
+    """
 
     ok: bool
     reasons: list[str]
+    notes: list[str]
 
 
 @router.get("/health")
@@ -26,7 +31,7 @@ def health(service: TheService, response: Response) -> Health:
     """
     reasons = service.vitals.complaints()
     response.status_code = 503 if reasons else 200
-    return Health(ok=not reasons, reasons=reasons)
+    return Health(ok=not reasons, reasons=reasons, notes=service.vitals.notes())
 
 
 @router.get("/metrics")

@@ -73,7 +73,8 @@ def _objectives(service: Service, question: Asked) -> tuple[Opening, Body]:
     one = objectives.chosen(latest.judgements, question)
     detail = None
     if one is not None:
-        source = service.objectives.sources.get(one.objective.name, "the service's settings")
+        written = service.objectives.find(one.objective.name)
+        source = "" if written is None else written.source
         detail = objectives.detailed(service.facts, question, one, source=source)
     opening, body = objectives.view(latest, question, one, detail)
     return opening, body | _charts(question, lambda asked_: objectives.charts(service.facts, asked_, one))

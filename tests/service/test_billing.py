@@ -51,7 +51,7 @@ class Fleet:
             agents=lambda: [self.agent],
             of_record=lambda rows: rows,
         )
-        return Billing(sources, RULES, objectives=(), clock=lambda: self.now)
+        return Billing(sources, RULES, objectives=tuple, clock=lambda: self.now)
 
     def store(self, *records):
         """Store facts as the writer does."""

@@ -199,7 +199,7 @@ def test_a_service_whose_threads_do_not_run_complains_of_each(house):
         f"thread {name} does not run" for name in ("fold", "store", "evaluator", "billing", "delivery")
     } <= set(complaints)
     answer = TestClient(create_app(service)).get("/health")
-    assert (answer.status_code, answer.json()) == (503, {"ok": False, "reasons": complaints})
+    assert (answer.status_code, answer.json()) == (503, {"ok": False, "reasons": complaints, "notes": []})
     service.start()
     assert service.vitals.complaints() == []
 

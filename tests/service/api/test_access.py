@@ -46,7 +46,7 @@ def test_a_reader_may_not_change_anything(served):
 
 
 def test_health_and_metrics_are_told_to_anyone(served):
-    assert served.call("GET", "/health").json() == {"ok": True, "reasons": []}
+    assert served.call("GET", "/health").json() == {"ok": True, "reasons": [], "notes": []}
     assert served.call("GET", "/metrics").status_code == 200
 
 
