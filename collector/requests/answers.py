@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 from telemetry.requests import Finish
 from telemetry.units import MICROS_PER_MILLI, MICROS_PER_SECOND
@@ -67,9 +67,11 @@ class EngineTimes:
     accepted_draft_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """What one chunk says. `content` and `finished` are by the choice's index."""
+class Said(NamedTuple):
+    """What one chunk says; a tuple, because one is made for every chunk.
+
+    `content` and `finished` are by the choice's index.
+    """
 
     content: tuple[int, ...] = ()
     finished: tuple[tuple[int, Finish | None], ...] = ()
@@ -124,9 +126,9 @@ def _part(of: Object, key: str) -> Object:
     return value if isinstance(value, dict) else {}
 
 
-def _parts(of: Object, key: str) -> Iterator[Object]:
+def _parts(of: Object, key: str) -> list[Object]:
     value = of.get(key)
-    return (item for item in value if isinstance(item, dict)) if isinstance(value, list) else iter(())
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _count(of: Object, key: str) -> int | None:
@@ -165,7 +167,9 @@ def _completion(chunk: Object) -> Said:
         delta = _part(choice, "delta") or _part(choice, "message") or choice
         if _has_content(delta):
             content.append(index)
-        calls += [(index, _call_index(call, place)) for place, call in enumerate(_parts(delta, "tool_calls"))]
+        if "tool_calls" in delta:
+            made = enumerate(_parts(delta, "tool_calls"))
+            calls += [(index, _call_index(call, place)) for place, call in made]
         if isinstance(reason := choice.get("finish_reason"), str):
             finished.append((index, FINISHES.get(reason)))
         bare = bare and choice.get("delta") == {} and choice.get("finish_reason") is None
@@ -186,9 +190,11 @@ def _call_index(call: Object, place: int) -> int:
 
 
 def _has_content(delta: Object) -> bool:
-    return any(isinstance(text := delta.get(key), str | list) and text for key in _TEXTS) or any(
-        delta.get(key) for key in _CALLS
-    )
+    for key in _TEXTS:
+        text = delta.get(key)
+        if text and isinstance(text, str | list):
+            return True
+    return any(delta.get(key) for key in _CALLS)
 
 
 def _usage(chunk: Object) -> Usage | None:
@@ -229,7 +235,7 @@ def _response_event(event: Object, kind: str) -> Said:
     if kind.endswith(".delta"):
         return Said(content=(_count(event, "output_index") or 0,)) if event.get("delta") else NOTHING
     if kind in ("response.completed", "response.incomplete", "response.failed"):
-        return replace(_response(_part(event, "response")), content=())  # its text came before
+        return _response(_part(event, "response"))._replace(content=())  # its text came before
     item = _part(event, "item")
     if kind == "response.output_item.added" and item.get("type") == "function_call":
         return Said(calls=((0, _count(event, "output_index") or 0),))
@@ -241,7 +247,7 @@ def _response(response: Object) -> Said:
     if status == "failed":
         return Said(usage=_usage(response), error=_error(response, named=True), done=True)
     reason = _part(response, "incomplete_details").get("reason")
-    items = list(_parts(response, "output"))
+    items = _parts(response, "output")
     calls = tuple((0, place) for place, item in enumerate(items) if item.get("type") == "function_call")
     finish = Finish.TOOL_CALLS if calls and status == "completed" else _RESPONSE_ENDS.get(str(status))
     return Said(

@@ -21,12 +21,9 @@ def sources() -> list[Path]:
     """Return the files the middleware is made of, relative to `ROOT`, in order."""
     finder = ModuleFinder(path=[str(ROOT)])
     finder.run_script(str(_MIDDLEWARE))
-    files = {
-        Path(module.__file__)
-        for name, module in finder.modules.items()
-        if module.__file__ and name.partition(".")[0] in _OURS
-    }
-    return sorted(file.resolve().relative_to(ROOT) for file in files | {_MIDDLEWARE})
+    ours = (module for name, module in finder.modules.items() if name.partition(".")[0] in _OURS)
+    files = {Path(getattr(module, "__file__", None) or _MIDDLEWARE) for module in ours} | {_MIDDLEWARE}
+    return sorted(file.resolve().relative_to(ROOT) for file in files)
 
 
 def write_bundle(path: Path) -> int:

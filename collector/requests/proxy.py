@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
+import uvloop
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, hdrs, web
 
 from collector.requests.counts import Counts
@@ -198,7 +199,7 @@ async def _serve_until_told(settings: ProxySettings) -> None:
 def run(settings: ProxySettings) -> int:
     """Run the proxy until SIGTERM or SIGINT; return the exit status. Prints `ready: URL`."""
     try:
-        asyncio.run(_serve_until_told(settings))
+        uvloop.run(_serve_until_told(settings))
     except OSError as error:
         hint = "is the port taken, the address another host's?"
         sys.stderr.write(f"proxy: cannot listen on {settings.listen}: {error.strerror}; {hint}\n")

@@ -8,8 +8,7 @@ handed on as it is, without data. Standard library only.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 MAX_EVENT_BYTES: Final = 1024 * 1024
 
@@ -18,9 +17,11 @@ _BLANK_LINE: Final = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
 _LONGEST_BLANK_LINE: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event as it came. `data` is None for a comment or keep-alive; `name` empty if unnamed."""
+class Event(NamedTuple):
+    """One event as it came; a tuple, because one is made for every chunk.
+
+    `data` is None for a comment or keep-alive; `name` empty if unnamed.
+    """
 
     raw: bytes
     data: bytes | None
