@@ -9,7 +9,10 @@ from pathlib import Path
 
 import slo.indicator
 from collector.dcgm_names import HOSTNAME_LABELS, NOT_SERVED, SERIES
+from collector.efficiency.peaks import PEAKS
 from collector.engines import Engine, Fold, Signal, engines
+from collector.hardware.policies import POLICIES
+from collector.hardware.xids import CATALOGUE, LAST_CODE
 from collector.requests.route_fields import FIELDS, ROUTES, Filled
 from service.objectives.parameters import parameters
 from slo import expression
@@ -195,7 +198,35 @@ def request_fields_page() -> str:
     )
 
 
+def hardware_page() -> str:
+    """Return the page of every Xid with its verdicts, and of every GPU's peaks."""
+    titles = " | ".join(POLICIES)
+    codes = "".join(
+        f"| {xid.code} | {xid.words} | {xid.action} | {' | '.join(policy.verdict(xid.code) for policy in POLICIES.values())} |\n"
+        for xid in CATALOGUE.values()
+        if xid.words != "unused"
+        or any(xid.code in POLICIES[fleet].verdicts for fleet in ("k8s", "meta", "azure"))
+    )
+    sources = "".join(f"- `{policy.name}`: {policy.source}\n" for policy in POLICIES.values())
+    other = " | ".join(policy.verdict(LAST_CODE + 1) for policy in POLICIES.values())
+    boards = "".join(
+        f"| {', '.join(peak.names)} | {peak.teraflops:g} | {', '.join(f'{name} x{rate}' for name, rate in peak.rates.items())} "
+        f"| {peak.tensor_cores} x {peak.multiply_adds} x 2 x {peak.clock_mhz} MHz{' (solved)' if peak.solved else ''} "
+        f"| {peak.gigabytes_per_second:g} | {peak.bus_bits} bit x {peak.memory_mhz} MHz x 2 | {peak.source} |\n"
+        for peak in PEAKS
+    )
+    return (
+        f"{HEAD}# Xids and peaks\n\nWhat they are used for: [hardware](hardware.md).\n\n## Xids\n\n"
+        f"The action is that of NVIDIA's catalogue; the verdicts are those of `--xid-policy`. Codes that the catalogue calls unused and no fleet names are left out.\n\n{sources}\n"
+        f"| code | says | action | {titles} |\n|---|---|---|{'---|' * len(POLICIES)}\n{codes}| any other | | | {other} |\n\n"
+        "## Peaks\n\nDense TFLOP/s with FP16 or BF16 in and FP32 accumulated, how many times as fast other formats are, and GB/s. *Solved*: the clock was found "
+        "from the published peak and proves nothing; every other row is recomputed by a test. A board that is not listed by exactly this name has no peak.\n\n"
+        f"| driver's name | TFLOP/s | formats | arithmetic | GB/s | arithmetic | source |\n|---|---|---|---|---|---|---|\n{boards}"
+    )
+
+
 PAGES = {
+    "hardware-tables.md": hardware_page,
     "metrics.md": metrics_page,
     "facts.md": schema_page,
     "engines.md": engines_page,
