@@ -12,11 +12,10 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import Final
 
-import uvloop
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, hdrs, web
 
 from collector.requests.counts import Counts
@@ -196,10 +195,20 @@ async def _serve_until_told(settings: ProxySettings) -> None:
         await told.wait()
 
 
+def _run(work: Coroutine[object, object, None]) -> None:
+    """Run on uvloop where it is installed: a third less CPU for each chunk."""
+    try:
+        import uvloop  # noqa: PLC0415 - it weighs more than the agent may
+    except ModuleNotFoundError:
+        asyncio.run(work)
+    else:
+        uvloop.run(work)
+
+
 def run(settings: ProxySettings) -> int:
     """Run the proxy until SIGTERM or SIGINT; return the exit status. Prints `ready: URL`."""
     try:
-        uvloop.run(_serve_until_told(settings))
+        _run(_serve_until_told(settings))
     except OSError as error:
         hint = "is the port taken, the address another host's?"
         sys.stderr.write(f"proxy: cannot listen on {settings.listen}: {error.strerror}; {hint}\n")
