@@ -77,6 +77,7 @@ class Scene:
             "block_seconds": 1.0,
             "ballast_bytes": 0,
             "evaluation_seconds": evaluation_seconds,
+            "keep_firing_seconds": 0,
             "prices": {"H100": "2.95"},
             "receivers": [self.receiver.settings],
         }

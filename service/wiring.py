@@ -19,7 +19,7 @@ from typing import Final, Self
 from alerts.delivery import Delivery
 from alerts.errors import AlertsError
 from alerts.pipeline import Context
-from alerts.state import AlertState
+from alerts.state import AlertState, Policy
 from cost.prices import PriceError, parse
 from journal import Journal, JournalError, Limits
 from service.access import Caller, KnownCallers
@@ -133,7 +133,8 @@ class Service:
         self.in_force = InForce(origins, counted, now=now, clock=now_us)
         self.correcting = Correcting(self.state.corrections, self.fold, self.cells, clock=now_us)
         self.billing = self._new_billing()
-        self.alerting = Alerting(self.state.alerts)
+        keep_us = int(settings.keep_firing_seconds * MICROS_PER_SECOND)
+        self.alerting = Alerting(self.state.alerts, policy=Policy(keep_firing_us=keep_us))
         self.evaluator = self._new_evaluator()
         self.delivery = self._new_delivery()
         self._workers = self._new_workers()
