@@ -7,9 +7,10 @@ dcgm-exporter's own renderer.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from collector.dcgm_names import SERIES, DcgmSeries, Number
+from collector.text_format import family_text, labels_text
 from telemetry.columns import Record
 from telemetry.counters import increase
 from telemetry.samples import GpuSample
@@ -36,16 +37,11 @@ class DcgmPage:
         ]
         with self._lock:
             self._forget_all_but({row.gpu_uuid for row, _ in gpus})
-            lines = [line for series in SERIES for line in self._family(series, gpus)]
-        return "".join(lines).encode()
+            return "".join(self._family(series, gpus) for series in SERIES).encode()
 
-    def _family(self, series: DcgmSeries, gpus: Iterable[tuple[GpuSample, str]]) -> Iterator[str]:
+    def _family(self, series: DcgmSeries, gpus: Iterable[tuple[GpuSample, str]]) -> str:
         values = [(labels, value) for row, labels in gpus if (value := self._value(series, row)) is not None]
-        if not values:
-            return
-        yield f"# HELP {series.name} {series.help}\n# TYPE {series.name} {series.kind}\n"
-        for labels, value in values:
-            yield f"{series.name}{{{labels}}} {value}\n"
+        return family_text(series.name, series.kind, series.help, values) if values else ""
 
     def _value(self, series: DcgmSeries, row: GpuSample) -> Number | None:
         value: Number | None = getattr(row, series.column)
@@ -68,7 +64,7 @@ class DcgmPage:
             self._hostname_label: row.host,
             "DCGM_FI_DRIVER_VERSION": row.driver_version,
         }
-        return ",".join(f'{name}="{_escaped(text)}"' for name, text in pairs.items() if text is not None)
+        return labels_text({name: text for name, text in pairs.items() if text is not None})
 
     def _forget_all_but(self, present: set[str]) -> None:
         for key in [key for key in self._rates if key[0] not in present]:
@@ -91,7 +87,3 @@ class _Rate:
         if self._at_us is None or at_us > self._at_us:
             self._at_us, self._total = at_us, total
         return self._per_second
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
