@@ -21,7 +21,7 @@ from anomalies.frame import ReplicaFrame, build
 from anomalies.states import Life
 from service.alerting import Alerting
 from service.fold import Fold
-from service.live import LiveWindow
+from service.live import KEEP_US, LiveWindow
 from service.own_metrics import Tally
 from service.presence import Presence
 from service.replica_states import ReplicaStates
@@ -113,7 +113,8 @@ class Evaluator:
         detection = detect(frame)
         changed = self._changed(detection, parts.prices(gpu_samples), now_us)
         found = [*self._held(changed), *self._cleared(detection, changed)]
-        present = parts.presence.judge(gpu_samples, parts.alerting.open(), now_us)
+        events = parts.live.frame("events", now_us - KEEP_US, now_us)
+        present = parts.presence.judge(gpu_samples, events, parts.alerting.open(), now_us)
         round_ = parts.alerting.round([*judged, *found, *present], parts.routes(), now_us)
         self._keep(changed, now_us)
         states = parts.states.step(engine_samples, self._stalled(), now_us)

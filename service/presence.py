@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from alerts.state import Alert
+from service import hardware
 from service.seen import Agent, Seen
 from service.store.fleet import ExpectedGpu
 from service.store.state import State
@@ -45,10 +46,12 @@ class Presence:
         self._seen, self._state, self._lag_us, self._started_us = seen, state, lag_us, clock()
         self._told: dict[str, _Told] = {}
 
-    def judge(self, gpu_samples: Frame, standing: Sequence[Alert], now_us: int) -> list[Condition]:
+    def judge(
+        self, gpu_samples: Frame, events: Frame, standing: Sequence[Alert], now_us: int
+    ) -> list[Condition]:
         """Return the conditions of every agent and expected GPU. `standing` are the alerts that are open.
 
-        `gpu_samples` are those of the last minutes. Two queries.
+        `gpu_samples` and `events` are those of the last minutes. Two queries.
         """
         self._told |= _newest(gpu_samples)
         agents = self._seen.agents()
@@ -60,6 +63,7 @@ class Presence:
             *(_clock(agent) for agent in heard),
             *self._gpus(expected, heard, now_us),
             *_retired(expected, standing),
+            *hardware.conditions(gpu_samples, events, {gpu.gpu_uuid for gpu in expected}, standing),
         ]
 
     def _silent(self, agent: Agent, valid: Collection[str], now_us: int) -> Holds:

@@ -21,7 +21,7 @@ from collector.hardware.kernel_lines import bus_key
 from collector.hardware.memory import MAX_KEYS, KnownGpu, Trouble, load
 from collector.hardware.policies import Policy, Verdict
 from collector.hardware.reports import Report, Twins
-from collector.hardware.xids import Action, xid_of
+from collector.hardware.sentences import xid_sentence
 from telemetry.columns import Record
 from telemetry.events import Event, EventKind
 from telemetry.identity import is_real_uuid
@@ -35,18 +35,6 @@ TOLD_US: Final = 12 * MICROS_PER_HOUR
 """Older events are not told: the service takes none of more than a day."""
 
 _MESSAGE_LENGTH: Final = 200
-_DO: Final = {
-    Action.IGNORE: "nothing to do",
-    Action.RESTART_APP: "restart the application",
-    Action.RESET_GPU: "reset the GPU",
-    Action.RESTART_VM: "restart the VM",
-    Action.REBOOT_NODE: "reboot the node",
-    Action.WORKFLOW: "see NVIDIA's workflow for it",
-    Action.CHECK_CABLES: "check the power cables",
-    Action.UPDATE_SOFTWARE: "update driver and firmware",
-    Action.CONTACT_SUPPORT: "contact support",
-    Action.UNKNOWN: "NVIDIA's catalogue names no action",
-}
 
 
 @dataclass(slots=True)
@@ -153,7 +141,7 @@ class HardwareDesk:
             self._memory.last_us[key] = report.at_us
         self._stand(report, verdict)
         yield from self._event(
-            EventKind.XID, report.gpu, report.code, report.at_us, _sentence(report, verdict)
+            EventKind.XID, report.gpu, report.code, report.at_us, xid_sentence(report, verdict)
         )
 
     def _stand(self, report: Report, verdict: Verdict) -> None:
@@ -276,10 +264,3 @@ def _evidence(trouble: Trouble, known: KnownGpu | None, sample: GpuSample, boot:
     if known.recovery and sample.recovery_action == 0:
         return "the driver no longer asks for recovery"
     return None
-
-
-def _sentence(report: Report, verdict: Verdict) -> str:
-    xid = xid_of(report.code)
-    where = "" if is_real_uuid(report.gpu) else f" at PCI {report.gpu}"
-    pid = f"; process {report.pid}" if report.pid else ""
-    return f"Xid {report.code}{where}, {verdict}: {xid.words}; {_DO[xid.action]}{pid}"

@@ -46,7 +46,7 @@ class Watched:
     def judge(self, at_us, *gpus, standing=()):
         """Return what holds of each subject at an instant; `gpus` = (uuid, sampled at, up)."""
         samples = [GpuSample(at_us=at, gpu_uuid=uuid, host="h", up=up) for uuid, at, up in gpus]
-        found = self.presence.judge(Frame.of("gpu_samples", samples), standing, at_us)
+        found = self.presence.judge(Frame.of("gpu_samples", samples), Frame.of("events", []), standing, at_us)
         return {(each.name, each.labels.get("agent") or each.labels["gpu_uuid"]): each for each in found}
 
     def holds(self, name, subject, at_us, *gpus, **more):

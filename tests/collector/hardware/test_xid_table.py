@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from collector.hardware.policies import POLICIES, Verdict
+from collector.hardware.reports import Report, Route
+from collector.hardware.sentences import said_verdict, xid_sentence
 from collector.hardware.xids import CATALOGUE, Action, xid_of
 
 # The catalogue's classes, once more and by hand: a slip of the table's pen is seen here.
@@ -96,3 +98,18 @@ def test_the_kernel_lines_own_word_decides_where_the_code_alone_does_not(code, f
 
 def test_only_what_needs_a_hand_stands():
     assert [verdict for verdict in Verdict if verdict.stands] == [INSPECT, FATAL]
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+@pytest.mark.parametrize("gpu", ["GPU-1", "0000:65:00"])
+@pytest.mark.parametrize("code", [13, 48, 79, 999])
+def test_a_sentence_says_its_verdict_to_people_and_to_the_service(verdict, gpu, code):
+    report = Report(gpu=gpu, code=code, route=Route.DRIVER, after_us=0, at_us=0, pid=7)
+    assert said_verdict(xid_sentence(report, verdict)) is verdict
+
+
+@pytest.mark.parametrize(
+    "message", ["", "Xid 79", "somebody said Xid 79, fatal: boom", "Xid 79, terrible: x"]
+)
+def test_another_message_says_no_verdict(message):
+    assert said_verdict(message) is None
