@@ -12,7 +12,7 @@ from collector import exposition
 from collector.engine_mapping import read_ranks
 from collector.engines import recognise
 from collector.engines.vllm import ENGINE
-from collector.exposition import MAX_LABEL_LENGTH, MAX_LINE_BYTES, PageError, parse
+from collector.exposition import MAX_LABEL_LENGTH, MAX_LINE_BYTES, PageError, family_of, names, parse
 
 GOOD = b"# HELP vllm:num_requests_running running\n# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running 3.0\n"
 
@@ -101,3 +101,41 @@ def test_no_page_raises_and_no_value_is_impossible(noise):
 def test_no_bytes_raise_anything_but_a_page_error(noise):
     with suppress(PageError):
         parse(noise, ENGINE.families())
+
+
+@pytest.mark.shared
+def test_plain_lines_read_as_the_library_reads_them(shared, monkeypatch):
+    pages = sorted((shared / "fixtures" / "engines").glob("*.prom"))
+    assert len(pages) == 27
+
+    def read(page):
+        body = page.read_bytes()
+        return parse(body, {family_of(name) for name in names(body, "")})
+
+    quick = [read(page) for page in pages]
+    monkeypatch.setattr(exposition, "_plain", lambda lines: None)
+    assert quick == [read(page) for page in pages]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'x{a="}{"} 1',
+        b'x{a="\\"} 2",b="c"} 1',
+        b'x{a="1"} 5 # {t="}"} 3',
+        b"x 1 1700000000",
+        b"x{} 1",
+        b"x 1_0",
+        b'x{a="1",a="2"} 1',
+        b"x  +Inf",
+        b'x{a="\xff"} 1',
+        b"# TYPE x counter\nx 1",
+        b"# TYPE x counter\nx_created 1",
+        b"# TYPE x_total counter\nx_total 1",
+        b"# TYPE y counter\nx 1",
+    ],
+)
+def test_an_odd_line_reads_as_the_library_reads_it(line, monkeypatch):
+    quick = parse(line + b"\n", {"x"})
+    monkeypatch.setattr(exposition, "_plain", lambda lines: None)
+    assert quick == parse(line + b"\n", {"x"})
