@@ -267,3 +267,20 @@ def test_mig_instances_are_on_the_page_and_no_gpus_of_the_inventory(run_agent, m
     assert value_of(agent, "inferometer_gpu_mig_instance", 'mig_profile="2g.20gb"') == 1
     assert series(agent, "inferometer_agent_gpus_up") == {"": 2.0}
     assert all(0 <= age < 1 for age in series(agent, "inferometer_gpu_driver_call_age_seconds").values())
+
+
+@pytest.mark.parametrize("within_gpm", [False, True], ids=["every call", "inside GPM"])
+def test_a_gpu_that_hung_is_read_again_without_a_restart(
+    run_agent, make_driver, fake_nvml, eventually, within_gpm
+):
+    driver = make_driver(gpus=8)
+    agent = run_agent()
+    eventually(lambda: len(series(agent, "inferometer_gpu_up")) == 8)
+    for function in ["nvmlGpmSampleGet"] if within_gpm else fake_nvml.FUNCTIONS:
+        driver.wedge(3, function)
+    name = f"gpu:{driver.gpus[3].uuid.decode()}"
+    eventually(lambda: value_of(agent, "inferometer_agent_source_unresponsive", name) == 1)
+    eventually(lambda: sum(series(agent, "inferometer_gpu_up").values()) == 7)
+    driver.release()
+    eventually(lambda: sum(series(agent, "inferometer_gpu_up").values()) == 8)
+    assert value_of(agent, "inferometer_agent_source_unresponsive", name) == 0
