@@ -6,7 +6,22 @@ import sys
 
 import typer
 
-from inferometer import agent, alert, cost, demo, doctor, importing, load, middleware, proxy, simulate, slo, token, up
+from inferometer import (
+    agent,
+    alert,
+    cost,
+    demo,
+    doctor,
+    importing,
+    load,
+    middleware,
+    probe,
+    proxy,
+    simulate,
+    slo,
+    token,
+    up,
+)
 from inferometer.saying import Failure, say_error
 
 _EXTRAS = "`pip install 'inferometer[service]'` ([agent] is enough for agent, proxy and doctor)"
@@ -25,6 +40,7 @@ app.command("up")(up.up)
 app.command("agent")(agent.agent)
 app.command("proxy")(proxy.proxy)
 app.command("middleware")(middleware.middleware)
+app.command("probe")(probe.probe)
 app.command("doctor")(doctor.doctor)
 app.command("import")(importing.import_)
 app.command("simulate")(simulate.simulate)

@@ -16,8 +16,9 @@ class Determinism(Indicator):
 
     A probe sends one prompt again and again at temperature 0 and compares the answers where it
     runs; it tells of each as a synthetic request of workload `determinism`, with the error
-    class `other_answer` where it differed. A probe that failed or was cut off compared nothing
-    and is not counted: that is availability. No user's request counts.
+    class `other_answer` where it differed (`inferometer probe`). The first answer is what the
+    others are compared with and is not counted, nor is a probe that failed or was cut off: that
+    is availability. No user's request counts.
     """
 
     kind: ClassVar[str] = "determinism"
