@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import Final
 
 from fastapi import FastAPI
 from fastapi.middleware.gzip import GZipMiddleware
@@ -10,6 +11,7 @@ from fastapi.middleware.gzip import GZipMiddleware
 from service.api import (
     alerts,
     backtests,
+    corrections,
     errors,
     fleet,
     forecasts,
@@ -21,6 +23,20 @@ from service.api import (
     views,
 )
 from service.wiring import Service
+
+ROUTERS: Final = (
+    ingest,
+    health,
+    pages,
+    session,
+    stream,
+    views,
+    alerts,
+    fleet,
+    backtests,
+    corrections,
+    forecasts,
+)
 
 
 def create_app(service: Service) -> FastAPI:
@@ -35,6 +51,6 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     app.add_middleware(GZipMiddleware, minimum_size=2_000, compresslevel=4)
     errors.install(app)
-    for part in (ingest, health, pages, session, stream, views, alerts, fleet, backtests, forecasts):
+    for part in ROUTERS:
         app.include_router(part.router)
     return app

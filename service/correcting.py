@@ -8,14 +8,14 @@ then read back from the stored cells, by minutes as far as they are kept whole, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Final, Protocol
 
 import numpy as np
 
 from service.counts import CellRows, ObjectiveCounts
 from service.fold import Fold
-from service.objectives.recurrence import Recurrence, dated
+from service.objectives.corrections import when_of
+from service.objectives.recurrence import dated
 from service.store.corrections import StoredCorrection
 from slo.calendars import Period
 from slo.cells import Cells, measured, merge
@@ -86,15 +86,9 @@ class Correcting:
 def intervals(stored: StoredCorrection, from_us: int, to_us: int) -> tuple[Correction, ...]:
     """Return the dated times of a correction that touch [from_us, to_us), as far as it was not ended."""
     until_us = to_us if stored.until_us is None else stored.until_us
-    when = Recurrence(
-        start=datetime.fromisoformat(stored.start),
-        zone=stored.zone,
-        duration_us=stored.duration_us,
-        rule=stored.rule,
-    )
     return tuple(
         Correction(begin_us, end_us if stored.until_us is None else min(end_us, until_us), stored.excluded)
-        for begin_us, end_us in dated(when, from_us, min(until_us, to_us))
+        for begin_us, end_us in dated(when_of(stored), from_us, min(until_us, to_us))
     )
 
 
