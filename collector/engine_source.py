@@ -13,7 +13,7 @@ from collector.efficiency.ratios import ModelShape
 from collector.engine_mapping import RankReading, read_ranks
 from collector.engine_memory import EngineMemory
 from collector.engines import Engine, recognise
-from collector.exposition import PageError, parse
+from collector.exposition import Page, PageError, parse
 from collector.settings import EngineTarget
 from collector.web import WebError, fetch, shown
 from telemetry.columns import Record
@@ -75,8 +75,7 @@ class EngineSource:
         answer = fetch(self.target.url, timeout_seconds=self._timeout)
         if answer.took_us > _HEAVY_PAGE_US:
             self._rest_until = time.monotonic() + _REST_FACTOR * answer.took_us / 1e6
-        engine = self._recognised(answer.body)
-        page = engine.page(answer.body)
+        engine, page = self._read_as(answer.body)
         readings = read_ranks(engine, page)
         events = [event for reading in readings if (event := self._restart(reading, now_us))]
         if self._version is None or events:
@@ -85,6 +84,15 @@ class EngineSource:
         unread = self._memory.read()
         samples = [self._sample(engine, reading, now_us, answer.took_us) for reading in readings]
         return [*samples, *events], [*page.faults, *([unread] if unread else [])]
+
+    def _read_as(self, body: bytes) -> tuple[Engine, Page]:
+        """Return whose page it is and what it says: the engine's that was there, while it has its series."""
+        if self._engine is not None:
+            page = self._engine.page(body)
+            if any(map(self._engine.owns, page.series)):
+                return self._engine, page
+        engine = self._recognised(body)
+        return engine, engine.page(body)
 
     def _recognised(self, body: bytes) -> Engine:
         engine = recognise(body)

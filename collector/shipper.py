@@ -12,7 +12,8 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.client import HTTPConnection
@@ -33,6 +34,7 @@ _TIMEOUT_SECONDS: Final = 10.0
 _MAX_ANSWER_BYTES: Final = 64 * 1024
 _MAX_RETRY_AFTER: Final = 60.0
 _IDLE_SECONDS: Final = 0.5
+_SLOW_SECONDS: Final = 60.0
 
 _STORED: Final = frozenset({HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED})
 _MALFORMED: Final = frozenset(
@@ -44,6 +46,9 @@ _MALFORMED: Final = frozenset(
     }
 )
 """The batch itself is refused: sending it again would change nothing."""
+
+_FOR_A_PERSON: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.UPGRADE_REQUIRED})
+"""Nothing but a person's hand ends these: asking often would only burden the service."""
 
 _ADVICE: Final[Mapping[int, str]] = {
     HTTPStatus.UNAUTHORIZED: "the token is not known there; make one with `inferometer token create`",
@@ -104,10 +109,30 @@ class Link:
             self._connection = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How a shipper knows and passes time: the host's, or another in which hours are short."""
+
+    monotonic: Callable[[], float]
+    """Seconds since any fixed instant."""
+    pause: Callable[[float], object]
+    """Waits so many seconds, or until the shipper is to stop."""
+    await_batch: Callable[[int, float], object]
+    """Waits for a batch above this id, for at most so many seconds."""
+
+
 class Shipper:
     """The thread that delivers. The plain attributes are its counters; any thread may read them."""
 
-    def __init__(self, spool: Journal, link: Link, *, clock: HostClock, backlog_per_second: float) -> None:
+    def __init__(
+        self,
+        spool: Journal,
+        link: Link,
+        *,
+        clock: HostClock,
+        backlog_per_second: float,
+        pace: Pace | None = None,
+    ) -> None:
         self.shipped = 0
         self.quarantined = 0
         self.answers: Counter[str] = Counter()
@@ -121,9 +146,11 @@ class Shipper:
         self._clock = clock
         self._backlog_pause = 1.0 / backlog_per_second
         self._backlog_at = 0.0
+        self._backlogged = False
         self._fresh_edge = self._backlog_edge = 0
         self._backoff = Backoff(0.5, 30.0)
         self._stop = threading.Event()
+        self._pace = pace or Pace(monotonic=time.monotonic, pause=self._stop.wait, await_batch=spool.wait)
         self._thread = threading.Thread(target=self._run, name="ship", daemon=True)
 
     def start(self) -> None:
@@ -136,50 +163,58 @@ class Shipper:
         self._thread.join(grace_seconds)
 
     def _run(self) -> None:
-        self._set_edges()
+        self.begin()
         while not self._stop.is_set():
             try:
-                self._step()
+                self.step()
             except Exception:
                 log.exception("shipping failed; the agent goes on")
                 self._stop.wait(self._backoff.next())
         self._link.close()
 
-    def _set_edges(self) -> None:
-        """Everything there is now is backlog, everything that comes is fresh."""
+    def begin(self) -> None:
+        """Take everything there is now for backlog, everything that comes for fresh."""
         self._fresh_edge = self._spool.head()
         self._backlog_edge = self._fresh_edge + 1
+        self._backlogged = True
 
-    def _step(self) -> None:
-        entry = self._next()
+    def step(self) -> None:
+        """Deliver one batch, or wait for one for a moment. The thread does nothing else."""
+        entry = self._fresh() or self._older()
         if entry is None:
-            self._spool.wait(self._fresh_edge, self._idle_seconds())
+            self._pace.await_batch(self._fresh_edge, self._idle_seconds())
             return
         pause = self._deliver(entry)
         if pause is None:
             self._backoff.reset()
         else:
-            self._stop.wait(pause)
-            self._set_edges()
+            self._pace.pause(pause)
+            self.begin()
 
-    def _next(self) -> Entry | None:
-        """Return the next fresh batch, else one of the backlog when its turn has come."""
-        fresh = self._spool.read(self._fresh_edge, max_batches=1, max_bytes=MAX_BODY_BYTES)
-        if fresh:
-            self._fresh_edge = fresh[0].entry_id
-            return fresh[0]
-        if time.monotonic() < self._backlog_at:
+    def _fresh(self) -> Entry | None:
+        head = self._spool.head()
+        if head <= self._fresh_edge:
+            return None  # the head costs nothing, a look into the spool does
+        found = self._spool.read(self._fresh_edge, max_batches=1, max_bytes=MAX_BODY_BYTES)
+        self._fresh_edge = found[0].entry_id if found else head
+        return found[0] if found else None
+
+    def _older(self) -> Entry | None:
+        """Return the newest batch of the backlog when its turn has come."""
+        if not self._backlogged or self._pace.monotonic() < self._backlog_at:
             return None
-        older = self._spool.read_newest(self._backlog_edge, max_batches=1, max_bytes=MAX_BODY_BYTES)
-        if not older:
-            self._backlog_at = time.monotonic() + _IDLE_SECONDS
+        found = self._spool.read_newest(self._backlog_edge, max_batches=1, max_bytes=MAX_BODY_BYTES)
+        if not found:
+            self._backlogged = False  # and there is none until a delivery fails again
             return None
-        self._backlog_edge = older[0].entry_id
-        self._backlog_at = time.monotonic() + self._backlog_pause
-        return older[0]
+        self._backlog_edge = found[0].entry_id
+        self._backlog_at = self._pace.monotonic() + self._backlog_pause
+        return found[0]
 
     def _idle_seconds(self) -> float:
-        return min(max(self._backlog_at - time.monotonic(), 0.01), _IDLE_SECONDS)
+        if not self._backlogged:
+            return _IDLE_SECONDS
+        return min(max(self._backlog_at - self._pace.monotonic(), 0.01), _IDLE_SECONDS)
 
     def _deliver(self, entry: Entry) -> float | None:
         """Send a batch; returns None when it is settled, else the seconds to wait."""
@@ -204,7 +239,8 @@ class Shipper:
             log.error("batch %s of boot %s is refused and set aside: %s", entry.seq, entry.boot, reason)
             return None
         advice = _ADVICE.get(answer.status, "the service has a fault; see its log")
-        return self._keep(f"{reason}; {advice}", _retry_after(answer) or self._backoff.next())
+        pause = _SLOW_SECONDS if answer.status in _FOR_A_PERSON else self._backoff.next()
+        return self._keep(f"{reason}; {advice}", _retry_after(answer) or pause)
 
     def _keep(self, trouble: str, pause: float) -> float:
         """Note why a batch stays; said aloud when it is news."""
