@@ -28,12 +28,13 @@ def firing(served):
     return [each for each in alerts if GPU in str(each["labels"]) and each["state"] == "firing"]
 
 
-def test_a_fatal_xid_fires_and_a_reset_of_the_gpu_ends_it(served):
+def test_a_fatal_xid_fires_and_a_reset_of_the_gpu_ends_it(serving, tmp_path):
     report = Report(gpu=GPU, code=95, route=Route.DRIVER, after_us=0, at_us=0)
-    tell(served, EventKind.XID, xid_sentence(report, Verdict.FATAL), code=95)
-    served.until(lambda: firing(served))
-    (alert,) = firing(served)
-    assert (alert["name"], alert["severity"]) == ("gpu_xid", "ticket")
-    assert "Xid 95, fatal: uncontained memory error; reset the GPU" in str(alert)
-    tell(served, EventKind.GPU_RESET)
-    served.until(lambda: not firing(served))
+    with serving(tmp_path, KEEP_FIRING_SECONDS="0") as served:
+        tell(served, EventKind.XID, xid_sentence(report, Verdict.FATAL), code=95)
+        served.until(lambda: firing(served))
+        (alert,) = firing(served)
+        assert (alert["name"], alert["severity"]) == ("gpu_xid", "ticket")
+        assert "Xid 95, fatal: uncontained memory error; reset the GPU" in alert["summary"]
+        tell(served, EventKind.GPU_RESET)
+        served.until(lambda: not firing(served))
