@@ -39,6 +39,11 @@ class Client:
         """Return the JSON answer of a POST, PUT or DELETE; None for an empty one."""
         return self._call(method, path, json=body)
 
+    def put_text(self, path: str, text: str, **params: str) -> Any:
+        """Return the JSON answer of a PUT of a YAML text. Raises `Failure` with the cause and a hint."""
+        headers = {"content-type": "application/yaml"}
+        return self._call("PUT", path, content=text.encode(), params=params, headers=headers)
+
     def lines(self, path: str, text: str, **params: str) -> Iterator[Any]:
         """Yield the JSON lines that answer a POST of a YAML text, however long each takes."""
         headers = {"content-type": "application/yaml", "accept-encoding": "identity"}

@@ -10,6 +10,7 @@ import typer
 
 from inferometer.options import AsJson, Server, Token
 from inferometer.saying import answer, answer_json, answer_table, say
+from inferometer.slo_apply import apply, delete, list_
 from inferometer.slo_backtest import backtest
 from inferometer.slo_convert import convert
 from inferometer.slo_correct import app as corrections
@@ -18,10 +19,13 @@ from inferometer.slo_propose import propose
 from inferometer.slo_test import test
 
 app = typer.Typer(help="Objectives: files checked, budgets and burn rates shown.", no_args_is_help=True)
+app.command("apply")(apply)
 app.command("backtest")(backtest)
 app.command("convert")(convert)
 app.add_typer(corrections, name="correct")
+app.command("delete")(delete)
 app.command("history")(history)
+app.command("list")(list_)
 app.command("propose")(propose)
 app.command("test")(test)
 

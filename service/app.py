@@ -17,6 +17,7 @@ from service.api import (
     forecasts,
     health,
     ingest,
+    objectives,
     pages,
     session,
     stream,
@@ -36,6 +37,7 @@ ROUTERS: Final = (
     backtests,
     corrections,
     forecasts,
+    objectives,
 )
 
 

@@ -12,6 +12,7 @@ has written it, and is otherwise counted anew by the next start.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -86,7 +87,12 @@ class InForce:
         self.chosen = self._wanted = now
         self._recount: Recount | None = None
         self._looked_us = clock()
-        self._told = False
+        self._asking = threading.Lock()
+
+    @property
+    def asked(self) -> Chosen:
+        """What is asked for: in force already, or once it is counted."""
+        return self._wanted
 
     @property
     def mistakes(self) -> tuple[Mistake, ...]:
@@ -99,49 +105,48 @@ class InForce:
         recount = self._recount
         return None if recount is None else recount.progress
 
-    def tell(self) -> None:
-        """Let the next step ask again what is wanted: the API was given something."""
-        self._told = True
+    def ask(self) -> None:
+        """Ask anew what is wanted: the API was given something, or a file has changed. One query."""
+        with self._asking:
+            self._wanted = wanted(self._origins)
 
     def step(self) -> bool:
         """Come one step nearer to what is wanted; true = there is more to do at once."""
         self._look()
-        new = self._uncounted(self._wanted)
+        asked = self._wanted
+        new = self._uncounted(asked)
         if self._recount is not None and self._recount.objectives != new:
             self._give_up()  # something else is wanted by now
-        if self._wanted == self.chosen:
+        if asked == self.chosen:
             return False
         if self._recount is None:
-            self._change(self._without(new))
+            self._change(self._without(asked, new))
             if not new:
                 return False
             self._recount = self._begun(new)
-        return self._recount.step() or self._finish(self._recount)
+        return self._recount.step() or self._finish(self._recount, asked)
 
     def _look(self) -> None:
-        """Ask files and the API's documents what is wanted, where either may have changed."""
+        """Look at the files, and ask anew where what they say has changed."""
         now_us = self._clock()
-        looked = now_us - self._looked_us >= LOOK_US
-        changed = looked and self._origins.watched.look()
-        if looked:
-            self._looked_us = now_us
-        if not changed and not self._told:
+        if now_us - self._looked_us < LOOK_US:
             return
-        self._told = False
-        for mistake in self.mistakes:
-            _LOG.warning("objectives: %s (what the file said before stays in force)", mistake)
-        self._wanted = wanted(self._origins)
+        self._looked_us = now_us
+        if self._origins.watched.look():
+            for mistake in self.mistakes:
+                _LOG.warning("objectives: %s (what the file said before stays in force)", mistake)
+            self.ask()
 
     def _uncounted(self, asked: Chosen) -> tuple[Objective, ...]:
         known = {counts.objective.version for counts in self._counted.fold.counts}
         return tuple(each for each in asked.objectives if each.version not in known)
 
-    def _without(self, new: Sequence[Objective]) -> Chosen:
+    def _without(self, asked: Chosen, new: Sequence[Objective]) -> Chosen:
         """Return what is wanted, with the earlier version of whatever must be counted first."""
         uncounted = {each.name for each in new}
         kept = [
             self.chosen.find(each.objective.name) if each.objective.name in uncounted else each
-            for each in self._wanted.written
+            for each in asked.written
         ]
         return Chosen(tuple(each for each in kept if each is not None))
 
@@ -170,7 +175,7 @@ class InForce:
         )
         return self._counted.fold.of_record(rows)
 
-    def _finish(self, recount: Recount) -> bool:
+    def _finish(self, recount: Recount, asked: Chosen) -> bool:
         """Add what was stored while it was counted, and let the fold go on from there.
 
         The fold's cursor is held so that what it has counted and the store has not yet stored
@@ -188,7 +193,7 @@ class InForce:
         ]
         longer = [each for each in recount.objectives if isinstance(each.window, Calendar)]
         self._counted.rolling.step(longer, upto=upto, now_us=now_us, first_us=recount.from_us)
-        self._change(self._wanted, new, upto)
+        self._change(asked, new, upto)
         self._recount = None
         return False
 

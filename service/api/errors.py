@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Final
 
 from fastapi import FastAPI, Request
@@ -10,6 +11,7 @@ from fastapi.responses import JSONResponse
 
 from alerts.errors import ConfigurationError
 from journal.errors import JournalError, JournalFull
+from service.objectives.mistakes import ObjectiveFileError
 from service.store.errors import StoreError, StoreRefused
 from telemetry.wire import WireError, WireVersionError
 
@@ -22,6 +24,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (WireVersionError, 426),
     (WireError, 422),
     (ConfigurationError, 422),
+    (ObjectiveFileError, 422),
     (Exception, 500),
 )
 """The nearest class of an error decides."""
@@ -41,7 +44,9 @@ def _handler(status: int) -> Callable[[Request, Exception], Awaitable[JSONRespon
             headers["Retry-After"] = str(max(1, round(error.retry_after_seconds)))
         elif status == 503:
             headers["Retry-After"] = str(RETRY_SECONDS)
-        detail = FAULT if status == 500 else str(error)
-        return JSONResponse({"detail": detail}, status_code=status, headers=headers)
+        body: dict[str, object] = {"detail": FAULT if status == 500 else str(error)}
+        if isinstance(error, ObjectiveFileError):
+            body["mistakes"] = [asdict(each) for each in error.mistakes]
+        return JSONResponse(body, status_code=status, headers=headers)
 
     return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -25,6 +26,11 @@ class StoredObjective:
     source: str
     valid_from_us: int
     valid_to_us: int | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What it promises, in words."""
+        return str(json.loads(self.spec).get("sentence", ""))
 
 
 class Objectives:
@@ -59,9 +65,10 @@ class Objectives:
         """Return the versions that hold now, by name."""
         return self._listed(select(objectives).where(objectives.c.valid_to_us.is_(None)))
 
-    def history(self) -> list[StoredObjective]:
-        """Return every version there ever was, by name, oldest first."""
-        return self._listed(select(objectives))
+    def history(self, name: str | None = None) -> list[StoredObjective]:
+        """Return every version there ever was, of one objective or by name, oldest first."""
+        chosen = select(objectives)
+        return self._listed(chosen if name is None else chosen.where(objectives.c.name == name))
 
     def _listed(self, statement: Select[Any]) -> list[StoredObjective]:
         ordered = statement.order_by(objectives.c.name, objectives.c.position)

@@ -321,7 +321,7 @@ def test_what_the_api_was_given_is_in_force_and_a_file_goes_before_it(house):
     told = TTFT.format(name="told", title="t", limit=2)
     given = ObjectiveDocument(name="told", document=told, given_by="ann", given_at_us=1)
     house.state.objective_documents.put(given)
-    house.in_force.tell()
+    house.in_force.ask()
     house.send(4)
     house.settle()
     assert house.counted() == house.truth(old=1, told=2)

@@ -128,7 +128,7 @@ def served(tmp_path_factory):
         assert "Traceback" not in running.log()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def serving():
     """Return a way to start a service of one's own: `with serving(folder, SETTING="...") as served`."""
     return _serving
