@@ -2,7 +2,7 @@
 
 A process of its own on one event loop. Every request to a measured path gives one record,
 however it ended; the text of prompts and answers is in no record and no log. What it costs and
-how much latency it adds: `benchmarks/proxy.py`.
+how much latency it adds: `benchmarks/request_timing.py`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ from collector.requests.settings import ProxySettings
 from collector.requests.socket import RecordSender
 from telemetry.identity import Vantage
 
-_UPSTREAM_KEEP_SECONDS: Final = 2.0
-"""Idle upstream connections are let go before any server's own time-out can race a request."""
 _CLIENT_KEEP_SECONDS: Final = 75.0
 """How long a client's connection may stay without a request."""
 
@@ -151,7 +149,9 @@ async def serve(settings: ProxySettings) -> AsyncIterator[Serving]:
 
 def _client(settings: ProxySettings) -> ClientSession:
     return ClientSession(
-        connector=TCPConnector(limit=0, keepalive_timeout=_UPSTREAM_KEEP_SECONDS),
+        # A connection for each request: one that is kept may be closed by its server just as the next
+        # request is sent, and a request that may have begun cannot be sent again.
+        connector=TCPConnector(limit=0, force_close=True),
         timeout=ClientTimeout(
             total=None, sock_connect=settings.connect_seconds, sock_read=settings.upstream_idle_seconds
         ),
