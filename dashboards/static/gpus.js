@@ -5,6 +5,7 @@ import { AGENT, ago, bar, chart, esc, number, panel, percent, seconds, short, su
 
 const gib = (bytes, digits) => number(bytes === null ? null : bytes / 2 ** 30, digits);
 const memory = (g) => (g.memory_total ? `${bar(g.memory_used / g.memory_total, "plain")}${gib(g.memory_used, 0)} of ${gib(g.memory_total, 0)} GiB` : "–");
+const split = (m) => [["weights", m.weights], ["KV", m.kv_used, m.kv_pool], ["other", m.other]].filter(([, bytes]) => bytes !== null).map(([part, bytes, whole]) => `${part} ${gib(bytes, 0)}${whole ? ` of ${gib(whole, 0)}` : ""}`).join(" · ");
 const SOURCES = { gpm_counters: "GPM counters", gpm: "GPM", clock_weighted: "estimated from clocks", power: "estimated from power", kernel_busy: "only kernel-busy", recorded: "recorded", simulated: "simulated" };
 
 const models = (data) => [...new Set(data.gpus.map((g) => g.gpu_model).filter(Boolean))];
@@ -17,7 +18,7 @@ const gpus = (data) => [
   { title: "SM", n: true, cell: (g) => `${percent(g.sm)}${g.source ? sub(esc(SOURCES[g.source] ?? g.source)) : ""}` },
   { title: "tensor", n: true, optional: true, cell: (g) => percent(g.tensor) },
   { title: "DRAM", n: true, optional: true, cell: (g) => percent(g.dram) },
-  { title: "memory", n: true, optional: true, cell: memory },
+  { title: "memory", n: true, optional: true, cell: (g) => memory(g) + (g.memory ? sub(split(g.memory)) : "") },
   { title: "power", n: true, optional: true, cell: (g) => `${number(g.power)} W` },
   { title: "throttled", n: true, optional: true, cell: (g) => seconds(g.throttled) },
   { title: "running", n: true, cell: (g) => number(g.running) },

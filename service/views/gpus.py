@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from anomalies.states import Life
-from service.views import fleet
+from service.views import fleet, memory
 from service.views.asking import Asked, Queries, before, columns, gapless, grown, rows
 from service.views.moments import worded
 from service.views.sentences import Opening, Sentence, Tone, plural, share
@@ -103,9 +104,9 @@ _THROTTLED: Final = (
     "GROUP BY gpu_uuid"
 )
 _ENGINES: Final = (
-    "SELECT replica, newest.1 AS state, newest.2 AS running, newest.3 AS waiting, newest.4 AS kv "
-    "FROM (SELECT replica, "
-    "argMax((state, requests_running, requests_waiting, kv_usage_ratio), at_us) AS newest"
+    "SELECT replica, newest.1 AS state, newest.2 AS running, newest.3 AS waiting, newest.4 AS kv, "
+    "newest.5 AS weights, newest.6 AS kv_pool FROM (SELECT replica, argMax((state, requests_running, "
+    "requests_waiting, kv_usage_ratio, weights_bytes, kv_pool_bytes), at_us) AS newest"
     + _ENGINE_SCOPE
     + _FRESH
     + " GROUP BY replica)"
@@ -169,6 +170,8 @@ def _listed(
     if not question.filters.get("replica") and not question.filters.get("pool"):
         found = dict.fromkeys(known.expected, _ABSENT) | found
     nothing = dict.fromkeys(_SHOWN)
+    shares = Counter(place["replica"] for place in placed.values())
+    placed = {uuid: {**place, "gpus": shares[place["replica"]]} for uuid, place in placed.items()}
     joined = [
         _joined(
             {**heard, **latest.get(uuid, nothing), "gpu_uuid": uuid, "throttled": throttled.get(uuid)},
@@ -196,7 +199,7 @@ def _joined(
     question: Asked,
 ) -> dict[str, Any]:
     """Join a GPU with its replica; an unmapped GPU has None, it is never guessed."""
-    place = placed.get(gpu["gpu_uuid"], {"replica": None, "pool": None})
+    place = placed.get(gpu["gpu_uuid"], {"replica": None, "pool": None, "gpus": 0})
     nobody = {"state": "unknown", "running": None, "waiting": None, "kv": None}
     engine = engines.get(place["replica"], nobody)
     judged = states.get(place["replica"])
@@ -206,6 +209,7 @@ def _joined(
         "replica": place["replica"],
         "pool": place["pool"],
         **{name: engine[name] for name in nobody},
+        "memory": memory.parts(gpu, engine, place["gpus"]),
         "state": _state(gpu, state, question),
     }
 

@@ -10,7 +10,7 @@ import pytest
 from cost.classes import CLASSES
 from cost.prices import Price, PriceBook, parse
 from dashboards.figures.template import templates
-from service.views import charged, cost, fleet, gpus, one_request, overview, requests
+from service.views import charged, cost, fleet, gpus, memory, one_request, overview, requests
 from service.views.sentences import Tone
 from telemetry.frame import Frame
 from telemetry.identity import UNMAPPED
@@ -115,6 +115,56 @@ def test_a_silent_gpu_has_no_values_and_is_said_to_be_silent(own_story):
     assert "0 lost, 2 not heard of: that is not idle and not well." in texts(opening)
     assert opening.tone is Tone.WARN
     assert [row["gpu_uuid"] for row in body["gpus"][:2]] == ["GPU-gone", "GPU-old"]
+
+
+def test_a_gpus_memory_is_split_by_what_its_engine_told(own_story):
+    held = {place.gpu_uuid: place.replica for place in own_story.run.placements}
+    gpu = own_story.run.gpus[-1]
+    replica, shares = held[gpu.gpu_uuid], sum(each == held[gpu.gpu_uuid] for each in held.values())
+    engine = next(each for each in reversed(own_story.run.engines) if each.replica == replica)
+    told = replace(
+        engine, at_us=own_story.now_us - S, weights_bytes=8 << 30, kv_pool_bytes=4 << 30, kv_usage_ratio=0.5
+    )
+    own_story.store("engine_samples", [told])
+    _, body = gpus.view(own_story.facts, own_story.asked(), fleet_of(own_story), [])
+    rows = {row["gpu_uuid"]: row for row in body["gpus"]}
+    split = rows[gpu.gpu_uuid]["memory"]
+    assert (split["weights"], split["kv_used"], split["kv_pool"]) == (
+        (8 << 30) / shares,
+        (2 << 30) / shares,
+        (4 << 30) / shares,
+    )
+    assert split["other"] == rows[gpu.gpu_uuid]["memory_used"] - (12 << 30) / shares
+    assert all(row["memory"] is None for uuid, row in rows.items() if held[uuid] != replica)
+
+
+@pytest.mark.parametrize(
+    ("engine", "used", "gpus", "expected"),
+    [
+        ({"weights": None, "kv_pool": None, "kv": 0.5}, 10, 1, None),
+        ({"weights": 8, "kv_pool": 4, "kv": 0.5}, 10, 0, None),
+        (
+            {"weights": 8, "kv_pool": None, "kv": 0.5},
+            10,
+            1,
+            {"weights": 8, "kv_used": None, "kv_pool": None, "other": None},
+        ),
+        (
+            {"weights": 8, "kv_pool": 4, "kv": 0.5},
+            None,
+            2,
+            {"weights": 4, "kv_used": 1, "kv_pool": 2, "other": None},
+        ),
+        (
+            {"weights": 8, "kv_pool": 4, "kv": None},
+            11,
+            1,
+            {"weights": 8, "kv_used": None, "kv_pool": 4, "other": None},
+        ),
+    ],
+)
+def test_memory_that_is_not_known_is_not_shown_as_nothing(engine, used, gpus, expected):
+    assert memory.parts({"memory_used": used}, engine, gpus) == expected
 
 
 def test_the_replica_filter_shows_its_gpus_and_its_events_alone(story):
