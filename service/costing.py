@@ -3,12 +3,15 @@
 The same code bills a live interval and a recorded incident. A GPU is billed from the interval
 in which it was first seen until it is retired; what no placement names is `idle.unallocated`,
 or one pool's when its requests name no replica, and `unobserved` when nothing is heard of it.
+A MIG instance is no GPU of the bill but a part of one: its slices of seven.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final
 
 import numpy as np
@@ -32,6 +35,9 @@ _STATE: Final = {
     ReplicaState.DRAINING.value: InstanceState.DRAINING,
     ReplicaState.LOST.value: InstanceState.UNOBSERVED,
 }
+_MIG_SLICES: Final = 7
+_SLICES: Final = re.compile(r"(\d+)[cg]\.")
+"""The compute slices of a MIG profile: 1 of `1g.10gb`, 2 of `2c.3g.40gb`."""
 _WARMING: Final = frozenset({"compile", "warm-up", "warmup", "graph"})
 
 
@@ -47,7 +53,10 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
+    """Where a replica runs: a GPU, and which share of it."""
+
     gpu_uuid: str
+    share: Fraction
     replica: str
     pool: str | None
     model: str | None
@@ -69,11 +78,12 @@ def bill(
     seen = {gpu.uuid: gpu for gpu in seen_gpus(facts.gpu_samples)}
     known = {gpu.uuid: gpu for gpu in known_gpus}
     gpus = known | {uuid: gpu if gpu.model else known.get(uuid, gpu) for uuid, gpu in seen.items()}
-    placed = _placed(facts.placements, gpus)
+    placed = _placed(facts.placements, gpus, mig_parts(facts.gpu_samples))
+    held = {place.gpu_uuid for place in placed}
     instances = list(_replicas(facts, placed, gpus, window, gap_us))
-    spare = [gpu for uuid, gpu in seen.items() if uuid not in placed]
+    spare = [gpu for uuid, gpu in seen.items() if uuid not in held]
     instances += _nameless_pool(facts, spare, window, gap_us)
-    instances += _silent([gpu for uuid, gpu in gpus.items() if uuid not in seen | placed])
+    instances += _silent([gpu for uuid, gpu in gpus.items() if uuid not in seen.keys() | held])
     demand = Requests.of(facts.requests, missed(facts.requests, objectives))
     return attribute(instances, demand, prices=prices, window=window, gpus=list(gpus.values()))
 
@@ -88,38 +98,66 @@ def missed(requests: Frame, objectives: Sequence[Objective]) -> Mask:
 
 
 def seen_gpus(gpu_samples: Frame) -> list[Gpu]:
-    """Return every GPU of a frame with the model its samples name; None when none does."""
+    """Return every whole GPU of a frame with the model its samples name; None when none does."""
     models: dict[str, str | None] = {}
-    _, told = combined([gpu_samples.texts(name) for name in ("gpu_uuid", "gpu_model")])
-    for uuid, model in (key for key in told if key):
-        if uuid is not None:
+    for uuid, model, parent in _told(gpu_samples, "gpu_uuid", "gpu_model", "mig_parent_uuid"):
+        if uuid is not None and parent is None:
             models[uuid] = model or models.get(uuid)
     return [Gpu(uuid, model) for uuid, model in sorted(models.items())]
 
 
-def _placed(placements: Frame, gpus: dict[str, Gpu]) -> dict[str, _Place]:
-    """Return the newest placement of each billed GPU."""
+def mig_parts(gpu_samples: Frame) -> dict[str, tuple[str, Fraction]]:
+    """Return of each MIG instance of a frame the GPU it is a part of, and its share of it.
+
+    The share is its compute slices of seven; an instance without a readable profile is left out.
+    """
+    parts = {}
+    for uuid, parent, profile in _told(gpu_samples, "gpu_uuid", "mig_parent_uuid", "mig_profile"):
+        slices = _SLICES.match(profile or "")
+        if uuid is not None and parent is not None and slices:
+            parts[uuid] = (parent, Fraction(int(slices[1]), _MIG_SLICES))
+    return parts
+
+
+def _told(frame: Frame, *columns: str) -> list[tuple[str | None, ...]]:
+    """Return the distinct rows of some text columns."""
+    return [key for key in combined([frame.texts(name) for name in columns])[1] if key]
+
+
+def _placed(
+    placements: Frame, gpus: Mapping[str, Gpu], parts: Mapping[str, tuple[str, Fraction]]
+) -> list[_Place]:
+    """Return the newest placement of each billed GPU and of each part of one."""
     columns = (placements.texts(name).listed() for name in ("gpu_uuid", "replica", "pool", "model"))
     newest = np.argsort(placements.numbers("at_us").values, kind="stable")
     listed = [list(column) for column in columns]
     found: dict[str, _Place] = {}
     for row in newest:
         uuid, replica, pool, model = (column[row] for column in listed)
-        if uuid in gpus and replica is not None:
-            found[uuid] = _Place(uuid, replica, pool, model)
-    return found
+        if uuid is None or replica is None:
+            continue
+        gpu_uuid, share = parts.get(uuid, (uuid, Fraction(1)))
+        if gpu_uuid in gpus:
+            found[uuid] = _Place(gpu_uuid, share, replica, pool, model)
+    return _without_twice_held(found)
+
+
+def _without_twice_held(found: Mapping[str, _Place]) -> list[_Place]:
+    """Leave out the old placement on a whole GPU whose parts are placed now."""
+    cut = {place.gpu_uuid for uuid, place in found.items() if uuid != place.gpu_uuid}
+    return [place for uuid, place in found.items() if uuid not in cut]
 
 
 def _replicas(
-    facts: Facts, placed: dict[str, _Place], gpus: dict[str, Gpu], window: Window, gap_us: int
+    facts: Facts, placed: Sequence[_Place], gpus: Mapping[str, Gpu], window: Window, gap_us: int
 ) -> Iterator[Instance]:
     by_replica: dict[str, list[_Place]] = {}
-    for place in placed.values():
+    for place in placed:
         by_replica.setdefault(place.replica, []).append(place)
     for replica, places in sorted(by_replica.items()):
         yield Instance(
             name=replica,
-            holdings=tuple(Holding(gpus[place.gpu_uuid]) for place in places),
+            holdings=tuple(Holding(gpus[place.gpu_uuid], place.share) for place in places),
             states=tuple(_states(facts, replica, window, gap_us)),
             pool=places[0].pool,
             model=places[0].model,

@@ -148,3 +148,30 @@ def test_every_bill_sums_to_its_charge(heard, spans, mapped, nameless):
         known=[Gpu("GPU-3", "NVIDIA A10")],
     )
     assert sum(found.values()) == 3 * CHARGE
+
+
+def cut(uuid, profile, parent="GPU-1"):
+    return [
+        GpuSample(at_us=T0 + second * S, gpu_uuid=uuid, host="h", gpu_model="NVIDIA A10",
+                  mig_parent_uuid=parent, mig_profile=profile)
+        for second in range(60)
+    ]  # fmt: skip
+
+
+def test_mig_instances_are_no_gpus_of_their_own_on_the_bill():
+    samples = gpus("GPU-1") + cut("MIG-a", "1g.10gb") + cut("MIG-b", "3g.40gb")
+    assert classes(samples) == {"idle.unallocated": CHARGE}
+
+
+@pytest.mark.parametrize(("profile", "slices"), [("3g.40gb", 3), ("1g.10gb", 1), ("2c.3g.40gb", 2)])
+def test_a_replica_on_a_mig_instance_is_billed_its_slices_of_seven(profile, slices):
+    samples = gpus("GPU-1") + cut("MIG-a", profile)
+    sums = classes(samples, engine(), [placed("MIG-a")])
+    assert sum(sums.values()) == CHARGE
+    assert sums["idle.unallocated"] == pytest.approx(CHARGE * (7 - slices) / 7, abs=1)
+
+
+def test_the_old_placement_of_a_gpu_that_was_cut_up_holds_nothing():
+    samples = gpus("GPU-1") + cut("MIG-a", "3g.40gb") + cut("MIG-b", "4g.40gb")
+    placements = [placed("GPU-1", "old"), placed("MIG-a", "r"), placed("MIG-b", "q")]
+    assert sum(classes(samples, engine(), placements).values()) == CHARGE
