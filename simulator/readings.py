@@ -51,6 +51,8 @@ def _of_running(replica: RunningReplica, at_us: int) -> EngineSample:
         oldest_running_us=_oldest(engine.running, at_us),
         kv_usage_ratio=engine.pool.usage_ratio,
         kv_blocks=engine.spec.blocks,
+        weights_bytes=engine.spec.weights_bytes,
+        kv_pool_bytes=engine.spec.kv_pool_bytes,
         kv_block_tokens=engine.spec.block_tokens,
         prompt_tokens_total=c.prompt_tokens,
         generation_tokens_total=c.generation_tokens,

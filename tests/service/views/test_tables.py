@@ -123,7 +123,7 @@ def test_a_gpus_memory_is_split_by_what_its_engine_told(own_story):
     replica, shares = held[gpu.gpu_uuid], sum(each == held[gpu.gpu_uuid] for each in held.values())
     engine = next(each for each in reversed(own_story.run.engines) if each.replica == replica)
     told = replace(
-        engine, at_us=own_story.now_us - S, weights_bytes=8 << 30, kv_pool_bytes=4 << 30, kv_usage_ratio=0.5
+        engine, at_us=own_story.now_us - 1, weights_bytes=8 << 30, kv_pool_bytes=4 << 30, kv_usage_ratio=0.5
     )
     own_story.store("engine_samples", [told])
     _, body = gpus.view(own_story.facts, own_story.asked(), fleet_of(own_story), [])
@@ -135,7 +135,6 @@ def test_a_gpus_memory_is_split_by_what_its_engine_told(own_story):
         (4 << 30) / shares,
     )
     assert split["other"] == rows[gpu.gpu_uuid]["memory_used"] - (12 << 30) / shares
-    assert all(row["memory"] is None for uuid, row in rows.items() if held[uuid] != replica)
 
 
 @pytest.mark.parametrize(
