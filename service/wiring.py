@@ -12,7 +12,6 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, Self
 
@@ -21,7 +20,7 @@ from alerts.errors import AlertsError
 from alerts.pipeline import Context
 from alerts.state import AlertState, Policy
 from cost.prices import PriceError, parse
-from journal import Journal, JournalError, Limits
+from journal import JournalError
 from service.access import Caller, KnownCallers
 from service.alerting import Alerting
 from service.billing import Billing, Rules, Sources
@@ -50,10 +49,8 @@ from service.settings import Settings
 from service.sightings import Sightings
 from service.slo_counters import SloCounters
 from service.store.errors import StoreError
-from service.store.facts import Facts
-from service.store.migrate import upgrade_facts, upgrade_state
-from service.store.state import State
 from service.store.tokens import Role
+from service.stores import Stores
 from service.threads import FORESEEN, Worker
 from service.vitals import Vitals
 from service.writer import READER as STORE
@@ -83,21 +80,6 @@ _MENDABLE: Final = (ObjectiveFileError, PriceError, StoreError, JournalError, Al
 
 def _unable(error: Exception) -> StartError:
     return StartError(f"the service does not start: {error}")
-
-
-@dataclass(slots=True)
-class Stores:
-    """Everything that is on disk."""
-
-    journal: Journal
-    facts: Facts
-    state: State
-
-    def close(self) -> None:
-        """Close all three; the journal last, since the others are fed from it."""
-        self.facts.close()
-        self.state.close()
-        self.journal.close()
 
 
 class Service:
@@ -151,7 +133,7 @@ class Service:
             prices = [
                 parse(f"{model}={price}", source="settings") for model, price in settings.prices.items()
             ]
-            stores = _opened(settings)
+            stores = Stores.open(settings)
         except _MENDABLE as error:
             raise _unable(error) from error
         try:
@@ -383,17 +365,3 @@ class Service:
             evaluation_seconds=self.settings.evaluation_seconds,
             clock=now_us,
         )
-
-
-def _opened(settings: Settings) -> Stores:
-    """Open the three stores of a data directory, migrated."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    limits = Limits(max_bytes=settings.journal_bytes, ballast_bytes=settings.ballast_bytes)
-    journal = Journal.open(settings.data_dir / "journal.db", limits, readers=(STORE, FOLD))
-    try:
-        upgrade_state(settings.state_address)
-        upgrade_facts(settings.facts_address)
-        return Stores(journal, Facts.open(settings.facts_address), State.open(settings.state_address))
-    except BaseException:
-        journal.close()
-        raise
