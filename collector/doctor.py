@@ -24,6 +24,7 @@ from collector.engine_mapping import RankReading, read_ranks
 from collector.engine_source import EngineSource
 from collector.engines import Engine, engines, recognise
 from collector.exposition import PageError, names, parse
+from collector.gpus.card import concerns, described, read_card
 from collector.gpus.discovery import GpuDiscovery
 from collector.gpus.nvml import DriverBusy, DriverError, Session
 from collector.gpus.source import GpuSource
@@ -111,7 +112,7 @@ def _gpus(settings: Settings) -> Iterator[Check]:
     yield _count(settings, [source.name.removeprefix("gpu:") for source in found])
     yield _kernel_log(settings)
     for source in found:
-        yield from _gpu(source)
+        yield from _gpu(source, session)
 
 
 def _count(settings: Settings, seen: Sequence[str]) -> Check:
@@ -140,7 +141,7 @@ def _kernel_log(settings: Settings) -> Check:
     return Check(name, Status.OK, f"Xids are read from {settings.kernel_log} as well.")
 
 
-def _gpu(source: GpuSource) -> Iterator[Check]:
+def _gpu(source: GpuSource, session: Session) -> Iterator[Check]:
     samples = _samples(source)
     if not samples or not samples[0].up:
         hint = "see the kernel log for an Xid; a reset or a reboot may be due"
@@ -151,6 +152,7 @@ def _gpu(source: GpuSource) -> Iterator[Check]:
     untold = [name for name in _NEEDED if getattr(sample, name) is None]
     hint = f"not told by this GPU: {', '.join(untold)}" if untold else ""
     yield Check(source.name, Status.WARN if untold else Status.OK, f"{title}: readable.", hint)
+    yield from _board(source, session)
     yield _activity(f"{source.name} activity", sample, source.withdrawn)
     yield _peaks(sample)
     for instance in instances:
@@ -165,6 +167,15 @@ def _peaks(sample: GpuSample) -> Check:
         return Check(name, Status.OK, sentence)
     told = f"{peak.teraflops:,g} TFLOP/s (FP16), {peak.gigabytes_per_second:,g} GB/s"
     return Check(name, Status.OK, f"{told}.")
+
+
+def _board(source: GpuSource, session: Session) -> Iterator[Check]:
+    try:
+        card = _within(_DRIVER_SECONDS, lambda: read_card(session, source.identity.uuid))
+    except (TimeoutError, DriverError, DriverBusy):
+        return  # it answered a moment ago: the next examination tells more
+    hint = "; ".join(concerns(card))
+    yield Check(f"{source.name} board", Status.WARN if hint else Status.OK, described(card), hint)
 
 
 def _samples(source: GpuSource) -> list[GpuSample]:

@@ -150,8 +150,8 @@ _EVENT_REASONS: Final = (
 
 
 def _answering(handle: Any, ways: Sequence[Read]) -> Read:
-    """Return the first of some calls that this driver answers, so that a tick makes only that one."""
-    return next((way for way in ways if way(handle) is not None), lambda _: None)
+    """Return the first of some calls that this driver answers now: a tick makes only that one."""
+    return next((way for way in ways if way(handle) is not None), ways[0])
 
 
 def _board_power(handle: Any) -> float | None:

@@ -45,7 +45,7 @@ def test_a_host_with_working_gpus(checks, make_driver):
     found = checks(gpus=True, expected_gpus=2)
     assert found["driver"].status is Status.OK
     gpus = [check for name, check in found.items() if name.startswith("gpu:")]
-    assert len(gpus) == 4 and {check.status for check in gpus} == {Status.OK}
+    assert len(gpus) == 6 and {check.status for check in gpus} == {Status.OK}
     assert any("SM 61.0%, tensor 24.0%, DRAM 47.0% (source gpm" in check.sentence for check in gpus)
 
 
@@ -55,6 +55,19 @@ def test_an_older_gpu_has_no_activity_and_that_is_said(checks, make_driver):
     check = next(check for name, check in found.items() if name.endswith("activity"))
     assert check.status is Status.WARN
     assert "SM 35.5%, tensor -, DRAM - (source clock_weighted). SM activity is an estimate" in check.sentence
+
+
+def test_a_board_is_described_and_what_to_mind_is_said(checks, make_driver):
+    driver = make_driver()
+    board = only(checks(gpus=True), f"gpu:{driver.gpus[0].uuid.decode()} board")
+    assert board.status is Status.OK and board.sentence == (
+        "part 692-2G520-0200-000, serial 1650323000000, VBIOS 96.00.89.00.01, compute 9.0, cores 16,896, "
+        "memory bus 5,120 bit, PCIe up to 5.0, limit 200-700 W, CUDA 13.1, ECC on, MIG off."
+    )
+    driver.gpus[0].persistence, driver.gpus[0].mig_pending = 0, 1
+    board = only(checks(gpus=True), f"gpu:{driver.gpus[0].uuid.decode()} board")
+    assert board.status is Status.WARN
+    assert "persistence is off" in board.hint and "MIG will be on after the next reset" in board.hint
 
 
 def test_mig_instances_are_told_beside_their_gpu(checks, make_driver):
@@ -136,7 +149,7 @@ def test_a_gpu_that_hangs_is_told(checks, make_driver, monkeypatch):
     monkeypatch.setattr(doctor, "_DRIVER_SECONDS", 1.5)
     make_driver(gpus=2).wedge(1, "nvmlDeviceGetUtilizationRates")
     statuses = [check.status for name, check in checks(gpus=True).items() if name.startswith("gpu:")]
-    assert statuses == [Status.OK, Status.OK, Status.FAIL]
+    assert statuses == [Status.OK, Status.OK, Status.OK, Status.FAIL]
 
 
 def test_a_host_without_a_driver_is_said_so_and_examined_to_the_end(tmp_path):
