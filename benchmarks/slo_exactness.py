@@ -163,7 +163,7 @@ class Stream:
         self.now_us += self.chance.randrange(60 * DAY)
         self.journal = Journal.open(folder / "journal.db", Limits(ballast_bytes=0), readers=(READER,))
         self.notes, self.cells = Notes(), Memory()
-        self.corrections: list[StoredCorrection] = []
+        self.stored: list[StoredCorrection] = []
         self.facts: list[Fact] = []
         self.sent: list[Sealed] = []
         self.held: list[Sealed] = []
@@ -173,7 +173,12 @@ class Stream:
 
     def listed(self) -> list[StoredCorrection]:
         """Return the corrections, as the state store does."""
-        return list(self.corrections)
+        return list(self.stored)
+
+    @property
+    def corrections(self) -> dict[str, tuple[()]]:
+        """Return what files ask for: nothing."""
+        return {}
 
     def take_up(self) -> None:
         """Begin counting as a process that starts does."""
@@ -191,7 +196,7 @@ class Stream:
             clock=lambda: self.now_us,
             vantages={},
         )
-        self.correcting = Correcting(self, self.fold, self.cells, clock=lambda: self.now_us)
+        self.correcting = Correcting(self, self, self.fold, self.cells, lambda: self.now_us)
         self.rolling = RollUp(self.cells, self.notes)
 
     def run(self, steps: int) -> None:
@@ -277,22 +282,25 @@ class Stream:
         return Sealed(agent="a", boot="b", seq=seq, received_at_us=self.now_us, body=body)
 
     def correct(self) -> None:
-        """Add a correction, end one, or withdraw one."""
-        if self.corrections and self.chance.random() < 0.4:
-            at = self.chance.randrange(len(self.corrections))
-            until_us = self.chance.choice((0, self.now_us // HOUR * HOUR))
+        """Add a correction, end one, or withdraw one; of a quarter on whole hours of its own.
+
+        Kolkata's quarters, and so their hours, begin half an hour after UTC's.
+        """
+        if self.stored and self.chance.random() < 0.4:
+            at = self.chance.randrange(len(self.stored))
+            until_us = self.chance.choice((0, self.now_us // HOUR * HOUR - 30 * MINUTE))
             self.happened["corrections ended"] += 1
-            self.corrections[at] = replace(self.corrections[at], until_us=until_us, ended_at_us=self.now_us)
+            self.stored[at] = replace(self.stored[at], until_us=until_us, ended_at_us=self.now_us)
             return
         self.happened["corrections"] += 1
         step_us = HOUR if self.objective.period_us > 35 * DAY else MINUTE
         ago_us = self.chance.choice((HOUR, DAY, 10 * DAY, 40 * DAY))
         start_us = (self.now_us - self.chance.randrange(ago_us)) // step_us * step_us
-        self.corrections.append(
+        self.stored.append(
             StoredCorrection(
-                id=str(len(self.corrections)),
+                id=str(len(self.stored)),
                 objectives=self.chance.choice(((), ("ttft",), ("another",))),
-                excluded=self.chance.choice(list(Excluded)),
+                excluded=self.chance.choice(list(Excluded)) if self.exact_bad else Excluded.ALL,
                 start=str(datetime.fromtimestamp(start_us / SECOND, tz=_UTC).replace(tzinfo=None)),
                 zone="Asia/Kolkata" if step_us == HOUR else "UTC",
                 duration_us=self.chance.randrange(1, 200) * step_us,
@@ -302,6 +310,11 @@ class Stream:
                 created_at_us=self.now_us,
             )
         )
+
+    @property
+    def exact_bad(self) -> bool:
+        """Whether bad requests can be left out of all its past: not of the slices of old hours."""
+        return self.objective.budgeting.slice_us is None or self.objective.period_us <= 35 * DAY
 
     def fold_all(self) -> None:
         """Count all that is in the journal."""
@@ -324,7 +337,7 @@ class Stream:
         period = self.objective.window.period(self.now_us)
         corrections = [
             correction
-            for each in self.corrections
+            for each in self.stored
             if not each.objectives or "ttft" in each.objectives
             for correction in intervals(each, self.now_us - 200 * DAY, self.now_us + DAY)
         ]

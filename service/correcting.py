@@ -7,29 +7,36 @@ then read back from the stored cells, by minutes as far as they are kept whole, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 import numpy as np
 
 from service.counts import CellRows, ObjectiveCounts
 from service.fold import Fold
-from service.objectives.corrections import when_of
+from service.objectives.corrections import NamedCorrection, when_of
 from service.objectives.recurrence import dated
-from service.store.corrections import StoredCorrection
+from service.store.corrections import Ending, StoredCorrection
 from slo.calendars import Period
 from slo.cells import Cells, measured, merge
 from slo.corrections import Correction, Mask, corrected
 from slo.durations import MICROS_PER_DAY
 from slo.objective import Objective
-from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE
+from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND
 
-MINUTES_US: Final = 30 * MICROS_PER_DAY
+FILES: Final = "files"
+"""Who asks for a correction that a file says."""
+
+MINUTES_US: Final = 34 * MICROS_PER_DAY
 """How far back the cells of single minutes are surely there."""
 
 LOOK_BACK_US: Final = 400 * MICROS_PER_DAY
 LOOK_AHEAD_US: Final = 2 * MICROS_PER_HOUR
 """Recurring corrections are dated so far ahead, anew every hour."""
+
+
+Asked = Mapping[str, Sequence[NamedCorrection]]
+"""File -> the corrections it asks for."""
 
 
 class CorrectionRows(Protocol):
@@ -39,20 +46,40 @@ class CorrectionRows(Protocol):
         """Return every correction there ever was."""
         ...
 
+    def replace(self, added: Sequence[StoredCorrection], ended: Mapping[str, Ending]) -> None:
+        """Keep some and end others, by id, in one transaction."""
+        ...
+
+
+class CorrectionFiles(Protocol):
+    """What correcting needs of the watched files."""
+
+    @property
+    def corrections(self) -> Asked:
+        """Return what the files ask for now."""
+        ...
+
 
 class Correcting:
     """Keeps the counts of a fold corrected. `step` belongs to one thread."""
 
     def __init__(
-        self, rows: CorrectionRows, fold: Fold, cells: CellRows, *, clock: Callable[[], int]
+        self,
+        rows: CorrectionRows,
+        files: CorrectionFiles,
+        fold: Fold,
+        cells: CellRows,
+        clock: Callable[[], int],
     ) -> None:
-        self._rows, self._fold, self._cells, self._clock = rows, fold, cells, clock
+        self._rows, self._files, self._fold, self._cells, self._clock = rows, files, fold, cells, clock
+        self._heard: Asked | None = None
         self._known: tuple[list[StoredCorrection], int] = ([], -1)
         self._dated: list[tuple[StoredCorrection, tuple[Correction, ...]]] = []
 
     def step(self) -> None:
         """Correct the counts for which something has changed. One query; more where a calendar changes."""
         now_us = self._clock()
+        self._hear(now_us)
         self._date(now_us)
         for counts in self._fold.counts:
             wanted = self._wanted(counts.objective)
@@ -69,6 +96,15 @@ class Correcting:
         with self._fold.lock:
             if counts.ring.period == period:  # else another period began meanwhile: again at the next step
                 counts.correct(wanted, older, until_us)
+
+    def _hear(self, now_us: int) -> None:
+        """Keep what files ask for, and end what they no longer do; once for each change."""
+        asked = self._files.corrections
+        if asked != self._heard:
+            added, ended = changes(asked, self._rows.listed(), now_us)
+            if added or ended:
+                self._rows.replace(added, ended)
+            self._heard = asked
 
     def _date(self, now_us: int) -> None:
         known = (self._rows.listed(), now_us // MICROS_PER_HOUR)
@@ -92,13 +128,41 @@ def intervals(stored: StoredCorrection, from_us: int, to_us: int) -> tuple[Corre
     )
 
 
+def changes(
+    asked: Asked, stored: Sequence[StoredCorrection], now_us: int
+) -> tuple[list[StoredCorrection], dict[str, Ending]]:
+    """Return what to keep and what to end, so that what stands is what files ask for.
+
+    One that left its file has ended now; one that was changed is withdrawn, for its file says that
+    it was never so. What the API was given is not touched.
+    """
+    standing = {
+        each.id.rpartition("-")[0]: each for each in stored if each.source and each.ended_at_us is None
+    }
+    wanted = {each.id: (file, each) for file, named in asked.items() for each in named}
+    names = {each.name for _, each in wanted.values()}
+    added = [
+        each.asked.stored(f"{key}-{now_us // MICROS_PER_SECOND}", by=FILES, at_us=now_us, source=file)
+        for key, (file, each) in wanted.items()
+        if key not in standing
+    ]
+    ended = {}
+    for key, each in standing.items():
+        if key not in wanted:
+            changed = key.rpartition("-")[0] in names
+            why = "its file says otherwise now" if changed else "its file no longer says so"
+            ended[each.id] = Ending(FILES, now_us, why, 0 if changed else now_us)
+    return added, ended
+
+
 def units_before(
     cells: CellRows, objective: Objective, corrections: Sequence[Correction], before: Period, *, now_us: int
 ) -> Cells:
     """Return what an objective's budget counts in the stored cells of a time, corrected and summed up.
 
-    Exact to the minute for the last 30 days; of what is older a correction acts on whole hours.
-    Reads a day of minutes, or a month of hours, at a time.
+    Exact to the minute for the last 34 days; of what is older a correction acts on whole hours, and
+    leaves out bad slices where it leaves out bad requests. Reads a day of minutes, or a month of
+    hours, at a time.
     """
     phase_us = before.from_us % MICROS_PER_HOUR
     whole_us = (now_us - MINUTES_US - phase_us) // MICROS_PER_HOUR * MICROS_PER_HOUR + phase_us

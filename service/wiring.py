@@ -113,7 +113,7 @@ class Service:
             self.fold, self.counting, self.rolling, self.facts, partial(self.journal.cursor, STORE)
         )
         self.in_force = InForce(origins, counted, now=now, clock=now_us)
-        self.correcting = Correcting(self.state.corrections, self.fold, self.cells, clock=now_us)
+        self.correcting = Correcting(self.state.corrections, origins.watched, self.fold, self.cells, now_us)
         self.billing = self._new_billing()
         keep_us = int(settings.keep_firing_seconds * MICROS_PER_SECOND)
         self.alerting = Alerting(self.state.alerts, policy=Policy(keep_firing_us=keep_us))

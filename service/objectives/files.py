@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from service.objectives.located import MAX_BYTES, Fields, documents
+from service.objectives.corrections import KIND, NamedCorrection, correction
+from service.objectives.located import MAX_BYTES, Fields, Scalar, documents
 from service.objectives.mistakes import Mistake, Notes, ObjectiveFileError, Place
 from service.objectives.openslo import objective
 from service.objectives.section import Section
@@ -14,6 +16,14 @@ from slo.objective import Objective
 
 SUFFIXES = (".yaml", ".yml")
 _START = Place(1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a file says: objectives, and corrections of them."""
+
+    objectives: tuple[Objective, ...]
+    corrections: tuple[NamedCorrection, ...]
 
 
 def read(path: Path) -> tuple[Objective, ...]:
@@ -26,7 +36,7 @@ def read(path: Path) -> tuple[Objective, ...]:
     seen: dict[str, str] = {}
     for file in yaml_files(path):
         notes = Notes(str(file))
-        found += _parsed(text_of(file, notes), notes, seen)
+        found += _said(text_of(file, notes), notes, seen).objectives
         mistakes += notes.mistakes
     if mistakes:
         raise ObjectiveFileError(mistakes)
@@ -43,11 +53,16 @@ def parse(text: str, file: str) -> tuple[Objective, ...]:
 
     Raises `ObjectiveFileError` with every mistake.
     """
+    return said(text, file).objectives
+
+
+def said(text: str, file: str) -> Said:
+    """Return the objectives and corrections of a YAML text, as `parse` does."""
     notes = Notes(file)
-    found = _parsed(text, notes, {})
+    found = _said(text, notes, {})
     if notes.mistakes:
         raise ObjectiveFileError(notes.mistakes)
-    return tuple(found)
+    return found
 
 
 def starter() -> tuple[Objective, ...]:
@@ -68,24 +83,39 @@ def text_of(file: Path, notes: Notes) -> str | None:
     return None
 
 
-def _parsed(text: str | None, notes: Notes, seen: dict[str, str]) -> Sequence[Objective]:
-    """Return the objectives of one text; `seen` has every name so far and the file it is from."""
+def _said(text: str | None, notes: Notes, seen: dict[str, str]) -> Said:
+    """Return what one text says; `seen` has every name so far and the file it is from."""
     if text is None:
-        return ()
+        return Said((), ())
     values = documents(text, notes)
     if not values and not notes.mistakes:
         notes.wrong(_START, "the file holds no objective", "see docs/objectives.md for an example")
-    found = []
+    objectives, corrections = [], []
+    names: dict[str, dict[str, str]] = {"objectives": seen, "corrections": {}}
     for value in values:
         if not isinstance(value, Fields):
             notes.wrong(value.place, "a document must be a mapping", "begin it with apiVersion: openslo/v1")
             continue
-        made = objective(Section(value, "", notes, value.place))
-        if made is not None:
-            found.append(made)
-            if made.name in seen:
-                hint = f"it is also in {seen[made.name]}; give each its own name"
-                notes.wrong(value.place, f"two objectives are called {made.name}", hint)
-            seen[made.name] = notes.file
+        document = Section(value, "", notes, value.place)
+        if _kind(value) == KIND:
+            if (asked := correction(document)) is not None:
+                corrections.append(asked)
+                _once(asked.name, "corrections", document, names)
+        elif (made := objective(document)) is not None:
+            objectives.append(made)
+            _once(made.name, "objectives", document, names)
     notes.mistakes.sort(key=lambda mistake: mistake.place)
-    return found
+    return Said(tuple(objectives), tuple(corrections))
+
+
+def _kind(value: Fields) -> str:
+    kind = value.values.get("kind")
+    return kind.text if isinstance(kind, Scalar) else ""
+
+
+def _once(name: str, what: str, document: Section, names: Mapping[str, dict[str, str]]) -> None:
+    """Note a name that was given before."""
+    if name in names[what]:
+        hint = f"it is also in {names[what][name]}; give each its own name"
+        document.wrong(None, f"two {what} are called {name}", hint)
+    names[what][name] = document.notes.file

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.objectives.chosen import Origin, Written, written_in
-from service.objectives.files import SUFFIXES, text_of
+from service.objectives.corrections import NamedCorrection
+from service.objectives.files import SUFFIXES, said, text_of
 from service.objectives.mistakes import Mistake, Notes, ObjectiveFileError, Place
 
 _START = Place(1, 1)
@@ -27,6 +28,14 @@ class _Stamp:
     modified_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a file says."""
+
+    written: tuple[Written, ...]
+    corrections: tuple[NamedCorrection, ...]
+
+
 class Watched:
     """The files below some paths. For one thread; `written` and `mistakes` may be read by any."""
 
@@ -35,7 +44,7 @@ class Watched:
         self._paths = tuple(paths)
         self._seen: dict[Path, _Stamp | None] = {}
         self._read: dict[Path, _Stamp | None] = {}
-        self._good: dict[Path, tuple[Written, ...]] = {}
+        self._good: dict[Path, _Said] = {}
         self._wrong: dict[Path, tuple[Mistake, ...]] = {}
         self.look()
         self.look()
@@ -45,7 +54,12 @@ class Watched:
     @property
     def written(self) -> tuple[Written, ...]:
         """What the files say, the mistaken ones what they said last."""
-        return tuple(each for good in self._good.values() for each in good)
+        return tuple(each for good in self._good.values() for each in good.written)
+
+    @property
+    def corrections(self) -> dict[str, tuple[NamedCorrection, ...]]:
+        """The corrections that the files ask for, by file."""
+        return {str(file): good.corrections for file, good in self._good.items() if good.corrections}
 
     @property
     def mistakes(self) -> tuple[Mistake, ...]:
@@ -87,7 +101,7 @@ class Watched:
 
     def _take(self, changed: Sequence[Path]) -> None:
         """Read changed files, and let each without a mistake say what it says now."""
-        fresh: dict[Path, tuple[Written, ...]] = {}
+        fresh: dict[Path, _Said] = {}
         for file in sorted(changed):
             try:
                 fresh[file] = _read(file)
@@ -112,20 +126,19 @@ def _stamp(file: Path) -> _Stamp | None:
     return _Stamp(found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def _read(file: Path) -> tuple[Written, ...]:
+def _read(file: Path) -> _Said:
     notes = Notes(str(file))
     text = text_of(file, notes)
     if text is None:
         raise ObjectiveFileError(notes.mistakes)
-    return written_in(text, origin=Origin.FILE, source=str(file))
+    source = str(file)
+    return _Said(written_in(text, origin=Origin.FILE, source=source), said(text, source).corrections)
 
 
-def _twice(
-    said: Mapping[Path, Sequence[Written]], fresh: Mapping[Path, Sequence[Written]]
-) -> tuple[Path, Mistake] | None:
+def _twice(everything: Mapping[Path, _Said], fresh: Mapping[Path, _Said]) -> tuple[Path, Mistake] | None:
     """Return a freshly read file that gives an objective the name of another file's; None = none does."""
     owner: dict[str, Path] = {}
-    for file, each in ((file, each) for file, written in said.items() for each in written):
+    for file, each in ((file, each) for file, one in everything.items() for each in one.written):
         name = each.objective.name
         first = owner.setdefault(name, file)
         if first != file:

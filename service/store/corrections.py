@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from sqlalchemy import select, update
+from sqlalchemy import Update, select, update
 
 from service.store.database import Database
 from service.store.schema import corrections
@@ -57,20 +57,18 @@ class Corrections:
 
     def add(self, correction: StoredCorrection) -> None:
         """Keep a correction, durable when it returns."""
-        self.replace((correction,), (), None)
+        self.replace((correction,), {})
 
     def end(self, correction_id: str, ending: Ending) -> bool:
         """End a correction; false = there is none of this id that has not been ended."""
-        chosen = (corrections.c.id == correction_id) & corrections.c.ended_at_us.is_(None)
         with self._database.writing() as connection:
-            return connection.execute(update(corrections).where(chosen).values(**_row(ending))).rowcount == 1
+            return connection.execute(_ended(correction_id, ending)).rowcount == 1
 
-    def replace(self, added: Sequence[StoredCorrection], ended: Sequence[str], ending: Ending | None) -> None:
+    def replace(self, added: Sequence[StoredCorrection], ended: Mapping[str, Ending]) -> None:
         """Keep some and end others, by id, in one transaction."""
         with self._database.writing() as connection:
-            if ending is not None:
-                chosen = corrections.c.id.in_(ended) & corrections.c.ended_at_us.is_(None)
-                connection.execute(update(corrections).where(chosen).values(**_row(ending)))
+            for correction_id, ending in ended.items():
+                connection.execute(_ended(correction_id, ending))
             for each in added:
                 values = {field.name: getattr(each, field.name) for field in fields(each)}
                 told = {"objectives": json.dumps(each.objectives), "excluded": each.excluded.value}
@@ -91,10 +89,15 @@ class Corrections:
         ]
 
 
-def _row(ending: Ending) -> dict[str, object]:
-    return {
-        "until_us": ending.until_us,
-        "ended_by": ending.by,
-        "ended_at_us": ending.at_us,
-        "ended_why": ending.why,
-    }
+def _ended(correction_id: str, ending: Ending) -> Update:
+    chosen = (corrections.c.id == correction_id) & corrections.c.ended_at_us.is_(None)
+    return (
+        update(corrections)
+        .where(chosen)
+        .values(
+            until_us=ending.until_us,
+            ended_by=ending.by,
+            ended_at_us=ending.at_us,
+            ended_why=ending.why,
+        )
+    )
