@@ -15,7 +15,7 @@ from collector.hardware.desk import HardwareDesk
 from collector.hardware.inventory import Inventory
 from collector.hardware.memory import FILE_NAME
 from collector.hardware.policies import POLICIES
-from collector.hardware.sources import GpusAndXids, KernelLogFinder
+from collector.hardware.sources import GpusAndXids, KernelLogFinder, MemoryKeeper
 from collector.placements import Serving
 from collector.placing import ProcessPlacements
 from collector.settings import Settings
@@ -53,6 +53,7 @@ def own_sources(agent: Agent) -> Sequence[Source]:
     if settings.expected_gpus is not None:
         sources.append(Inventory(settings.expected_gpus, agent.hardware, lambda: _watched_gpus(agent)))
     if settings.gpus:
+        sources.append(MemoryKeeper(agent.hardware))
         sources.append(ProcessPlacements(agent.session, agent.placements, lambda: _serving(agent)))
     return sources
 

@@ -18,7 +18,7 @@ from typing import Final
 from collector.growing_file import Position
 from collector.hardware.changes import changes
 from collector.hardware.kernel_lines import bus_key
-from collector.hardware.memory import MAX_KEYS, KnownGpu, Trouble, load
+from collector.hardware.memory import MAX_KEYS, KnownGpu, Trouble, load, save
 from collector.hardware.policies import Policy, Verdict
 from collector.hardware.reports import Report, Twins
 from collector.hardware.sentences import xid_sentence
@@ -62,7 +62,8 @@ class HardwareDesk:
         self._twins = Twins(self._memory.alone)
         self._paces: dict[tuple[str, EventKind, int], _Pace] = {}
         self._newest: dict[str, GpuSample] = {}
-        self._saved_us = 0
+        self._dirty = False
+        self._kept_us = 0
 
     def position(self) -> Position | None:
         """Return how far the kernel log was read; None = never."""
@@ -83,7 +84,7 @@ class HardwareDesk:
         with self._lock:
             for uuid in uuids:
                 self._memory.gpus.pop(uuid, None)
-            self._save(self._saved_us)
+            self._dirty = True
 
     def counts(self) -> dict[tuple[str, int], int]:
         """Return the Xids of each GPU and code since the memory was begun."""
@@ -107,11 +108,11 @@ class HardwareDesk:
         """
         with self._lock:
             events = [event for report in reports for event in self._taken(report)]
-            moved = position is not None and position != self._memory.position
-            if moved:
+            if position is not None and position != self._memory.position:
                 self._memory.position = position
-            if reports or moved:
-                self._save(now_us)
+                self._changed(now_us, at_once=False)  # read again, lines without an Xid do no harm
+            if reports:
+                self._changed(now_us)
             return [event for event in events if now_us - event.at_us < TOLD_US]
 
     def observe(self, records: Sequence[Record]) -> list[Event]:
@@ -125,9 +126,25 @@ class HardwareDesk:
             return [
                 event
                 for record in records
-                if isinstance(record, GpuSample) and record.up and is_real_uuid(record.gpu_uuid)
+                if isinstance(record, GpuSample) and _is_whole(record)
                 for event in self._observed(record, reset_is_told=record.gpu_uuid in told)
             ]
+
+    def keep(self) -> None:
+        """Write what changed to the file. Called by one thread, which alone waits for the disk.
+
+        Raises `OSError`; what could not be written is written the next time.
+        """
+        with self._lock:
+            if not self._dirty:
+                return
+            self._memory.alone = self._twins.alone()
+            text, self._dirty = self._memory.text(), False
+        try:
+            save(self._path, text)
+        except OSError:
+            self._dirty = True
+            raise
 
     def _taken(self, report: Report) -> Iterator[Event]:
         verdict = self.policy.verdict(report.code, fatal=report.fatal)
@@ -181,12 +198,15 @@ class HardwareDesk:
         self._memory.gpus[uuid] = updated = _updated(known or KnownGpu(), sample)
         if known is None and updated.bus:
             self._adopt(updated.bus, uuid)
-        if (
-            known is None
-            or evidence
-            or (self._memory.troubles and at_us - self._saved_us > MICROS_PER_MINUTE)
-        ):
-            self._save(at_us)
+        if known is None or evidence:
+            self._changed(at_us)
+        elif self._memory.troubles:
+            self._changed(at_us, at_once=False)
+
+    def _changed(self, now_us: int, *, at_once: bool = True) -> None:
+        """Have the memory written: at the keeper's next turn, or once a minute for what can wait."""
+        if at_once or now_us - self._kept_us > MICROS_PER_MINUTE:
+            self._dirty, self._kept_us = True, now_us
 
     def _adopt(self, bus: str, uuid: str) -> None:
         """Give a GPU what was reported of its PCI address before its UUID was known."""
@@ -231,15 +251,10 @@ class HardwareDesk:
             message=(sentence + more)[:_MESSAGE_LENGTH],
         )
 
-    def _save(self, now_us: int) -> None:
-        self._saved_us = now_us
-        self._memory.alone = self._twins.alone()
-        try:
-            self._memory.save(self._path)
-        except OSError as error:
-            log.warning(
-                "write %s: %s; a restart of the agent forgets what happens until it can", self._path, error
-            )
+
+def _is_whole(sample: GpuSample) -> bool:
+    """Tell whether a sample is a good one of a GPU, not of a part of it."""
+    return sample.up and sample.mig_parent_uuid is None and is_real_uuid(sample.gpu_uuid)
 
 
 def _updated(known: KnownGpu, sample: GpuSample) -> KnownGpu:

@@ -64,8 +64,8 @@ class Memory:
     position: Position | None = None
     alone: list[Report] = field(default_factory=list)
 
-    def save(self, path: Path) -> None:
-        """Write it, whole or not at all. Raises `OSError`."""
+    def text(self) -> str:
+        """Return it as the file's text."""
         body = {
             "version": _VERSION,
             "gpus": {uuid: asdict(gpu) for uuid, gpu in self.gpus.items()},
@@ -76,9 +76,14 @@ class Memory:
             "position": asdict(self.position) if self.position else None,
             "alone": [asdict(report) for report in self.alone],
         }
-        written = path.with_suffix(".new")
-        written.write_text(json.dumps(body, indent=1) + "\n")
-        os.replace(written, path)  # noqa: PTH105 - Path.replace is the same call, less plainly atomic
+        return json.dumps(body, indent=1) + "\n"
+
+
+def save(path: Path, text: str) -> None:
+    """Write the file, whole or not at all. Raises `OSError`."""
+    written = path.with_suffix(".new")
+    written.write_text(text)
+    os.replace(written, path)  # noqa: PTH105 - Path.replace is the same call, less plainly atomic
 
 
 def load(path: Path) -> Memory:

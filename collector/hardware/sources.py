@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -88,6 +89,31 @@ class KernelLogXids:
     def close(self) -> None:
         """Let go of the log."""
         self._reader.close()
+
+
+class MemoryKeeper:
+    """Writes what the desk must not forget: a disk that hangs holds up this thread and no other."""
+
+    name = "hardware:memory"
+
+    def __init__(self, desk: HardwareDesk) -> None:
+        self._desk = desk
+
+    def read(self, now_us: int) -> Reading:
+        """Write what changed since the last time; mostly nothing."""
+        begun = time.monotonic()
+        try:
+            self._desk.keep()
+        except OSError as error:
+            hint = "what stands against GPUs is forgotten when the agent restarts"
+            sentence = f"keep the hardware's state: {error.strerror or error}; until it can be, {hint}"
+            return _failed(self.name, now_us, begun, sentence)
+        return _read(self.name, now_us, begun, ())
+
+    def close(self) -> None:
+        """Write what changed last."""
+        with suppress(OSError):
+            self._desk.keep()
 
 
 class GpusAndXids:

@@ -11,6 +11,7 @@ from collector.growing_file import Position
 from collector.hardware.desk import EVENTS_A_MINUTE, TOLD_US, HardwareDesk
 from collector.hardware.policies import POLICIES, Verdict
 from collector.hardware.reports import Report, Route
+from collector.hardware.sources import MemoryKeeper
 from telemetry.events import Event, EventKind
 from telemetry.samples import GpuSample
 
@@ -26,8 +27,15 @@ GOOD = GpuSample(
 def new_desk(tmp_path):
     """A desk over the same file each time: what a restart of the agent makes."""
 
+    made = []
+
     def make(policy="nvidia", boot="boot-1"):
-        return HardwareDesk(tmp_path / "hardware.json", host="node-1", policy=POLICIES[policy], boot=boot)
+        for desk in made:
+            desk.keep()
+        made[:] = [
+            HardwareDesk(tmp_path / "hardware.json", host="node-1", policy=POLICIES[policy], boot=boot)
+        ]
+        return made[0]
 
     return make
 
@@ -221,9 +229,33 @@ def test_a_memory_that_cannot_be_read_is_set_aside(new_desk, tmp_path, body):
     assert desk.troubles() == []
     assert (tmp_path / "hardware.unreadable").read_text() == body
     desk.take([report()], NOW)
+    desk.keep()
     assert json.loads((tmp_path / "hardware.json").read_text())["counts"] == [[GPU, 79, 1, NOW]]
 
 
-def test_a_disk_that_takes_nothing_stops_nothing(tmp_path):
+def test_a_disk_that_takes_nothing_is_told_and_stops_nothing(tmp_path):
     desk = HardwareDesk(tmp_path / "gone" / "x.json", host="h", policy=POLICIES["nvidia"], boot="b")
+    keeper = MemoryKeeper(desk)
     assert len(desk.take([report()], NOW)) == 1
+    health = keeper.read(NOW).health
+    assert not health.ok and "No such file or directory" in health.error
+    (tmp_path / "gone").mkdir()
+    assert keeper.read(NOW).health.ok
+    assert json.loads((tmp_path / "gone" / "x.json").read_text())["troubles"]
+
+
+def test_nothing_is_written_while_nothing_changes(tmp_path):
+    path = tmp_path / "hardware.json"
+    desk = HardwareDesk(path, host="h", policy=POLICIES["nvidia"], boot="b")
+    desk.observe([GOOD])
+    desk.keep()
+    path.unlink()
+    desk.observe([replace(GOOD, at_us=NOW + 3_600 * SECOND)])
+    desk.keep()
+    assert not path.exists()
+
+
+def test_a_part_of_a_gpu_is_not_taken_for_the_gpu(new_desk):
+    desk = new_desk()
+    desk.observe([replace(GOOD, gpu_uuid="MIG-1", mig_parent_uuid=GPU)])
+    assert desk.known_gpus() == []
