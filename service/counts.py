@@ -125,6 +125,10 @@ class ObjectiveCounts:
             self._ended.update(ids.words[code] for code in ended)
         self._add(fold(facts, self.objective, counted_early=self.early.keys()), last)
 
+    def fold_missing(self, samples: Frame, entry: int) -> None:
+        """Count samples that were expected and did not come until entry `entry`."""
+        self._add(fold(samples, self.objective), entry)
+
     def forget_ended(self) -> None:
         """Remember early requests whose end was counted no longer; called behind a durable cursor."""
         for name in self._ended:

@@ -25,6 +25,7 @@ from service.live import KEEP_US, LiveWindow
 from service.own_metrics import Tally
 from service.presence import Presence
 from service.replica_states import ReplicaStates
+from service.unheard import Missing
 from slo.conditions import conditions
 from slo.evaluate import Judgement
 from telemetry.condition import Condition, Holds
@@ -97,7 +98,7 @@ class Evaluator:
     """Judges on one thread; `latest` may be read by any."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+        self._parts, self._missing = parts, Missing()
         self._open = {known.finding.key: known for known in parts.findings.open_findings()}
         self.latest = Evaluation(at_us=parts.clock())
 
@@ -115,6 +116,7 @@ class Evaluator:
         found = [*self._held(changed), *self._cleared(detection, changed)]
         events = parts.live.frame("events", now_us - KEEP_US, now_us)
         present = parts.presence.judge(gpu_samples, events, parts.alerting.open(), now_us)
+        parts.fold.count_missing(self._missing.samples(parts.presence.unheard, now_us))
         round_ = parts.alerting.round([*judged, *found, *present], parts.routes(), now_us)
         self._keep(changed, now_us)
         states = parts.states.step(engine_samples, self._stalled(), now_us)

@@ -126,6 +126,13 @@ class Fold:
         with self.lock:
             return [(counts.objective, counts.grown.read()) for counts in self._counts]
 
+    def count_missing(self, samples: Frame) -> None:
+        """Count samples that nobody took, at what has been reached in the journal."""
+        with self.lock:
+            for counts in self._counts:
+                if samples.rows and counts.objective.indicator.table == samples.table:
+                    counts.fold_missing(samples, self._position)
+
     def ask(self, change: Change) -> None:
         """Let the next step count by other objectives; `change.taken` tells. One at a time, any thread.
 

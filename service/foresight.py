@@ -24,7 +24,7 @@ MOST_GROUPS: Final = 200
 _SUMS: Final = """
 SELECT group_key, intDiv(bucket_us - {offset_us:Int64}, {width_us:Int64}) AS at,
        sum(newest.1) AS good, sum(newest.2) AS total
-  FROM (SELECT group_key, bucket_us, argMax((good, total), upto) AS newest FROM count_cells
+  FROM (SELECT group_key, bucket_us, argMax((good, total), (upto, written_at_us)) AS newest FROM count_cells
          WHERE objective_version = {version:String} AND bucket_width_us = 60000000
            AND bucket_us >= {from_us:Int64} AND bucket_us < {to_us:Int64} AND dataset = ''
            AND has({groups:Array(String)}, group_key)

@@ -19,6 +19,7 @@ from service import hardware
 from service.seen import Agent, Seen
 from service.store.fleet import ExpectedGpu
 from service.store.state import State
+from service.unheard import Unheard
 from telemetry.condition import Condition, Holds, Severity
 from telemetry.frame import Frame
 from telemetry.units import MICROS_PER_SECOND
@@ -45,6 +46,8 @@ class Presence:
         """`lag_us` is how long a silence is nothing to speak of."""
         self._seen, self._state, self._lag_us, self._started_us = seen, state, lag_us, clock()
         self._told: dict[str, _Told] = {}
+        self.unheard: tuple[Unheard, ...] = ()
+        """The expected GPUs of which nothing was heard for longer than the lag, when last judged."""
 
     def judge(
         self, gpu_samples: Frame, events: Frame, standing: Sequence[Alert], now_us: int
@@ -58,8 +61,11 @@ class Presence:
         valid = {token.name for token in self._state.tokens.listed() if token.revoked_at_us is None}
         expected = self._state.fleet.expected()
         heard = [agent for agent in agents if now_us - agent.seen_us <= self._lag_us]
+        silent = {agent.name: self._silent(agent, valid, now_us) for agent in agents}
+        gone = [agent for agent in agents if silent[agent.name] is Holds.YES]
+        self.unheard = tuple(self._unheard(expected, heard, gone, now_us))
         return [
-            *(_silence(agent, self._silent(agent, valid, now_us), now_us) for agent in agents),
+            *(_silence(agent, silent[agent.name], now_us) for agent in agents),
             *(_clock(agent) for agent in heard),
             *self._gpus(expected, heard, now_us),
             *_retired(expected, standing),
@@ -71,6 +77,22 @@ class Presence:
         if agent.stopped or agent.name not in valid or now_us - agent.seen_us <= self._lag_us:
             return Holds.NO
         return Holds.UNKNOWN if now_us - self._started_us < self._lag_us else Holds.YES
+
+    def _unheard(
+        self, expected: Sequence[ExpectedGpu], heard: Sequence[Agent], gone: Sequence[Agent], now_us: int
+    ) -> Iterator[Unheard]:
+        """Yield the GPUs that a heard agent no longer tells of, and those of an agent that fell silent."""
+        back_us = {agent.host: agent.back_us for agent in heard}
+        seen_us = {agent.host: agent.seen_us for agent in gone if agent.host not in back_us}
+        for gpu in expected:
+            told = self._told.get(gpu.gpu_uuid)
+            last_us = max(self._started_us, 0 if told is None else told.at_us)
+            if gpu.host in seen_us:
+                yield Unheard(gpu, max(last_us, seen_us[gpu.host]))
+            elif back_us.get(gpu.host) is not None:
+                since_us = max(last_us, back_us[gpu.host] or 0)
+                if now_us - since_us > self._lag_us:
+                    yield Unheard(gpu, since_us)
 
     def _gpus(
         self, expected: Sequence[ExpectedGpu], agents: Sequence[Agent], now_us: int

@@ -15,7 +15,8 @@ from telemetry.frame import Ints
 
 _READ: Final = """
 SELECT objective_version, group_key, bucket_us, newest.1 AS good, newest.2 AS total, newest.3 AS upto
-  FROM (SELECT objective_version, group_key, bucket_us, argMax((good, total, upto), upto) AS newest
+  FROM (SELECT objective_version, group_key, bucket_us,
+               argMax((good, total, upto), (upto, written_at_us)) AS newest
           FROM count_cells
          WHERE bucket_width_us = {width_us:Int64} AND bucket_us >= {from_us:Int64}
            AND bucket_us < {to_us:Int64} AND dataset = {dataset:String}
@@ -55,7 +56,8 @@ class CellRows:
     def write(self, cells: StoredCells, *, written_at_us: int, dataset: str = "") -> None:
         """Keep cells, synced when it returns; values are absolute and the greatest `upto` holds.
 
-        Writing the same again changes nothing. One insert for at most 50 days of buckets.
+        Of equal ones the last written holds. Writing the same again changes nothing. One insert
+        for at most 50 days of buckets.
         """
         count = len(cells)
         rows = pa.table(

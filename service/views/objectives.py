@@ -35,7 +35,8 @@ from telemetry.frame import Frame
 from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MILLI, MICROS_PER_MINUTE
 
 _CELLS: Final = """
-SELECT bucket_us, group_key, argMax(good, upto) AS good, argMax(total, upto) AS total FROM count_cells
+SELECT bucket_us, group_key, argMax(good, (upto, written_at_us)) AS good,
+       argMax(total, (upto, written_at_us)) AS total FROM count_cells
  WHERE objective_version = {version:String} AND bucket_width_us = 60000000
    AND bucket_us >= {from_us:Int64} AND bucket_us < {to_us:Int64} AND dataset = {dataset:String}
    AND ({group:String} = '' OR group_key = {group:String})

@@ -15,7 +15,9 @@ class EngineAbsence(Indicator):
     """Good = the engine answered; bad = it did not (`up` false).
 
     Each sample counts for one; an agent tells of a silent engine once a second, with its
-    identity. Only samples of engines themselves count, not a router's view of them.
+    identity. Only samples of engines themselves count, not a router's view of them. While the
+    agent itself is silent nothing is known of its engines, and nothing counts: the alert
+    `agent_silent` and `gpu_absence` tell of it.
     """
 
     kind: ClassVar[str] = "engine_absence"

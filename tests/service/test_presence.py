@@ -178,3 +178,34 @@ def test_a_simulated_fleet_is_remembered_for_ever(watched):
     watched.seen.step()
     watched.begin()
     assert watched.seen.simulated
+
+
+def test_a_gpu_its_agent_no_longer_tells_of_is_unheard_since_its_last_sample(watched):
+    watched.seen.note("a", batch(START), START)
+    watched.judge(START, ("GPU-1", START, True))
+    assert watched.presence.unheard == ()
+    later = START + LAG + S
+    for at_us in range(START, later, 20 * S):
+        watched.seen.note("a", batch(at_us), at_us)
+    watched.judge(later)
+    assert [(each.gpu.gpu_uuid, each.since_us) for each in watched.presence.unheard] == [("GPU-1", START)]
+    watched.judge(later, ("GPU-1", later, False))
+    assert watched.presence.unheard == ()  # lost is told by its agent
+
+
+def test_the_gpus_of_a_silent_agent_are_unheard_until_it_is_stopped_in_order(watched):
+    watched.seen.note("a", batch(START + S), START + S)
+    watched.judge(START + S, ("GPU-1", START, True))
+    watched.judge(START + 2 * LAG)
+    assert [each.since_us for each in watched.presence.unheard] == [START + S]
+    watched.seen.note("a", batch(START + 2 * LAG, stop=True), START + 2 * LAG)
+    watched.judge(START + 9 * LAG)
+    assert watched.presence.unheard == ()
+
+
+def test_after_a_start_nothing_is_unheard_until_there_was_time_to_be_heard(watched):
+    watched.seen.note("a", batch(START - 9 * LAG), START - 9 * LAG)
+    watched.judge(START + LAG - S)
+    assert watched.presence.unheard == ()
+    watched.judge(START + LAG + S)
+    assert [each.since_us for each in watched.presence.unheard] == [START]
