@@ -11,10 +11,11 @@ import pynvml
 from collector.clock import elapsed_us
 from collector.fit import fitting
 from collector.gpus.activity import Evidence, Ladder
+from collector.gpus.columns import activity_columns, identity_columns, memory_columns
 from collector.gpus.fields import LOAD, FieldReader
 from collector.gpus.gpm import GpmReader
-from collector.gpus.identity import GpuIdentity, identity_columns, identity_of
-from collector.gpus.mig import MigInstances, activity_columns, memory_columns
+from collector.gpus.identity import GpuIdentity, identity_of
+from collector.gpus.mig import MigInstances
 from collector.gpus.nvml import ask, call
 from collector.gpus.steady import SteadyReader
 from telemetry.samples import GpuSample

@@ -51,16 +51,3 @@ def enumerate_gpus(session: Session) -> tuple[list[GpuIdentity], int]:
                 if error.code in RENEW:
                     raise
     return found, count - len(found)
-
-
-def identity_columns(identity: GpuIdentity, host: str, now_us: int) -> dict[str, Any]:
-    """Return the columns that say which GPU a row is about; they are kept when it is lost."""
-    return {
-        "at_us": now_us,
-        "gpu_uuid": identity.uuid,
-        "host": host,
-        "gpu_index": identity.index,
-        "gpu_model": identity.model,
-        "pci_bus_id": identity.pci_bus_id,
-        "driver_version": identity.driver_version,
-    }

@@ -15,9 +15,10 @@ from typing import Any, Final
 import pynvml
 
 from collector.fit import fitting
-from collector.gpus.activity import Activity, Evidence, Ladder
+from collector.gpus.activity import Evidence, Ladder
+from collector.gpus.columns import activity_columns, identity_columns, memory_columns
 from collector.gpus.gpm import GpmReader
-from collector.gpus.identity import GpuIdentity, identity_columns
+from collector.gpus.identity import GpuIdentity
 from collector.gpus.nvml import GONE, DriverError, ask, call
 from telemetry.samples import GpuSample
 
@@ -129,35 +130,6 @@ class _Instance:
 
     def close(self) -> None:
         self._gpm.close()
-
-
-def memory_columns(handle: Any) -> dict[str, int]:
-    """Return the memory of a GPU or an instance, empty where it is not told; one driver call.
-
-    Only the second version: the first counts the driver's reservation as used.
-    """
-    memory = ask(pynvml.nvmlDeviceGetMemoryInfo, handle, pynvml.nvmlMemory_v2)
-    if memory is None:
-        return {}
-    return {
-        "memory_total_bytes": memory.total,
-        "memory_reserved_bytes": memory.reserved,
-        "memory_used_bytes": memory.used,
-        "memory_free_bytes": memory.free,
-    }
-
-
-def activity_columns(activity: Activity | None) -> dict[str, Any]:
-    """Return an activity as columns of a sample, with its source; empty when no rung could tell."""
-    if activity is None:
-        return {}
-    return {
-        "sm_activity_ratio": activity.sm_ratio,
-        "sm_occupancy_ratio": activity.occupancy_ratio,
-        "tensor_activity_ratio": activity.tensor_ratio,
-        "dram_activity_ratio": activity.dram_ratio,
-        "activity_source": activity.source,
-    }
 
 
 def _profile(handle: Any) -> str:

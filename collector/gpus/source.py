@@ -10,8 +10,9 @@ from typing import Final
 from collector.backoff import Backoff
 from collector.clock import elapsed_us
 from collector.gpus.activity import Ladder
+from collector.gpus.columns import identity_columns
 from collector.gpus.device import GpuDevice
-from collector.gpus.identity import GpuIdentity, identity_columns
+from collector.gpus.identity import GpuIdentity
 from collector.gpus.nvml import GONE, DriverBusy, DriverError, Session
 from telemetry.columns import Record
 from telemetry.events import Event, EventKind
