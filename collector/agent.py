@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from collector.alone import Alone
 from collector.clock import HostClock
 from collector.dcgm import DcgmPage
 from collector.discovery import Finder, Search
@@ -26,9 +27,9 @@ from collector.finders import finders_of, hardware_desk, own_sources
 from collector.gpus.nvml import Session
 from collector.hardware.vitals import hardware_vitals
 from collector.health import Vital
-from collector.memory_vitals import memory_vitals
 from collector.outbox import Buffer, Sealer
 from collector.placements import Placements
+from collector.replica_vitals import memory_vitals, placement_vitals
 from collector.request_doors import RequestDoors
 from collector.schedule import Watcher
 from collector.settings import Settings
@@ -55,6 +56,7 @@ class Agent:
     ) -> None:
         self.settings = settings
         self.clock = HostClock()
+        self.alone = Alone(settings.host)
         self.watchers: tuple[Watcher, ...] = ()
         self.buffer = Buffer(capacity_bytes=settings.buffer_bytes, ripe_bytes=settings.seal_bytes)
         settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -93,6 +95,7 @@ class Agent:
 
     def start(self) -> None:
         """Begin to measure, receive, seal, ship and export; returns at once."""
+        self.alone.check()
         self._note(EventKind.AGENT_START)
         self.exporter.start()
         self.doors.start()
@@ -125,6 +128,7 @@ class Agent:
             self.shipper.stop(grace_seconds=_JOIN_SECONDS)
             self.journal.close()
         self.exporter.stop()
+        self.alone.close()
 
     def fresh_records(self) -> list[Record]:
         """Return the rows of every source whose last reading is not stale."""
@@ -138,12 +142,14 @@ class Agent:
         ]
 
     def vitals(self) -> list[Vital]:
-        """Return how the agent is doing."""
+        """Return how the agent is doing, and what is derived from the readings."""
+        fresh = self.fresh_records()
         return [
             *vitals_of(self),
             *hardware_vitals(self.hardware),
             *self.efficiency.vitals(),
-            *memory_vitals(self.fresh_records(), self.placements.gpus_of),
+            *memory_vitals(fresh, self.placements.gpus_of),
+            *placement_vitals(fresh, self.placements.now()),
         ]
 
     def _watch(self, sources: Sequence[Source]) -> None:
@@ -183,6 +189,7 @@ class Agent:
     def _supervise(self) -> None:
         placed_at = float("-inf")
         while not self._stop.wait(_SUPERVISE_SECONDS):
+            self.alone.check()
             for watcher in self.watchers:
                 if watcher.abandon_if_late():
                     log.error("%s does not answer; its reading is abandoned", watcher.source.name)
@@ -211,7 +218,8 @@ def run(settings: Settings, *, sources: Sequence[Source] = ()) -> int:
     try:
         agent = Agent(settings, sources=sources)
     except (JournalError, OSError) as error:
-        log.error("the agent does not start: %s", error)  # noqa: TRY400 - the message is whole
+        cause = getattr(error, "strerror", None) or error
+        log.error("the agent does not start: %s", cause)  # noqa: TRY400 - the message is whole
         return 1
     agent.start()
     log.info("measuring %s; metrics at %s", settings.host, agent.exporter.url)

@@ -114,6 +114,24 @@ def test_memory_and_efficiency_of_a_replica_whose_gpu_is_known(
         )
 
 
+def test_a_gpus_placement_and_the_pools_blocks_are_told(run_agent, make_driver, web, eventually):
+    driver = make_driver(gpus=2)
+    uuids = [driver.gpus[index].uuid.decode() for index in range(2)]
+    target = EngineTarget(url=serve(web, PAGE), gpus=(uuids[0],))
+    replica = str(target.replica("n", 0))
+    agent = run_agent(engines=(target,))
+    eventually(lambda: len(series(agent, "inferometer_gpu_placement")) == 2)
+    assert series(agent, "inferometer_gpu_placement") == {
+        f'{{gpu_uuid="{uuids[0]}",replica="{replica}",source="configuration"}}': 1.0,
+        f'{{gpu_uuid="{uuids[1]}",replica="__unmapped__",source="none"}}': 0.0,
+    }
+    blocks = eventually(lambda: series(agent, "inferometer_engine_kv_pool_blocks"))
+    assert blocks == {
+        f'{{replica="{replica}",state="used"}}': 4096.0,
+        f'{{replica="{replica}",state="free"}}': 4096.0,
+    }
+
+
 def test_without_a_placement_nothing_is_said_of_the_gpu(run_agent, make_driver, web, eventually):
     make_driver()
     agent = run_agent(engines=(EngineTarget(url=serve(web, PAGE)),), models={"m": SHAPE})
