@@ -28,6 +28,8 @@ IDS = {
 NAMES = {248: "sm_cycles_elapsed", 249: "sm_cycles_active", 250: "mma", 251: "dmma", 252: "hmma", 253: "imma", 254: "dfma",
          255: "pcie_tx", 256: "pcie_rx", 257: "integer", 258: "fp64", 259: "fp32", 260: "fp16"}  # fmt: skip
 APART_SECONDS = 0.5
+FIELDS = (74, 82, 83, 94, 138, 142, 161, 185, 186, 197, 198, 202, 230, 270)
+BY_LINK, ALL_LINKS = {138, 161, 202}, 0xFFFFFFFF
 
 
 def outcome(function: Callable[..., object], *arguments: object) -> str:
@@ -57,8 +59,9 @@ def calls(handle: object) -> dict[str, Callable[[], object]]:
     }
     if sample is not None:
         named["GPM sample"] = lambda: pynvml.nvmlGpmSampleGet(handle, sample)
-    for field in (74, 82, 83, 94, 138, 142, 161, 185, 186, 197, 198, 202, 230, 270):
-        named[f"field {field}"] = lambda field=field: pynvml.nvmlDeviceGetFieldValues(handle, [field])
+    for field in FIELDS:
+        scoped = (field, ALL_LINKS if field in BY_LINK else 0)
+        named[f"field {field}"] = lambda scoped=scoped: pynvml.nvmlDeviceGetFieldValues(handle, [scoped])
     return named
 
 

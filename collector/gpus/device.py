@@ -59,10 +59,10 @@ class GpuDevice:
         """Read the GPU and then its MIG instances; `now_us` is the UTC instant of the rows."""
         begun = time.monotonic()
         self._take_turn()
-        values = {**self._steady.columns, **self._load(), **self._power(now_us)}
-        values |= self._activity(values)
+        told, mean_watts = self._field_values(now_us)
+        values = {**self._steady.columns, **self._load(), **told}
+        values |= self._activity(values, mean_watts)
         identity = identity_columns(self.identity, self._host, now_us)
-        values.pop("mean_watts")
         whole = GpuSample(**identity, **fitting(values), read_us=elapsed_us(begun))
         return [whole, *self.mig.samples(now_us)]
 
@@ -86,20 +86,19 @@ class GpuDevice:
             **memory_columns(handle),
         }
 
-    def _power(self, now_us: int) -> dict[str, Any]:
-        """Return the field values of the tick, and what a call of its own must tell instead.
+    def _field_values(self, now_us: int) -> tuple[dict[str, Any], float | None]:
+        """Return the columns that come as field values, or by a call instead, and the mean power.
 
         The energy counter is the truth that money is made of; the power is for people. A power
         that no field tells is the counter's own mean, so that one more call is always enough.
         """
-        values: dict[str, Any] = dict(self._fields.read())
+        told: dict[str, Any] = dict(self._fields.read())
         if self._energy_by_call:
-            values["energy_millijoules_total"] = ask(pynvml.nvmlDeviceGetTotalEnergyConsumption, self._handle)
-        mean = self._mean_watts(now_us, values.get("energy_millijoules_total"))
-        if "power_watts" not in values:
-            values["power_watts"] = mean if self._energy_by_call else _board_power(self._handle)
-        values["mean_watts"] = values["power_watts"] if mean is None else mean
-        return values
+            told["energy_millijoules_total"] = ask(pynvml.nvmlDeviceGetTotalEnergyConsumption, self._handle)
+        mean_watts = self._mean_watts(now_us, told.get("energy_millijoules_total"))
+        if "power_watts" not in told:
+            told["power_watts"] = mean_watts if self._energy_by_call else _board_power(self._handle)
+        return told, told["power_watts"] if mean_watts is None else mean_watts
 
     def _mean_watts(self, now_us: int, millijoules: int | None) -> float | None:
         """Return the mean power since the tick before; None at first and when the counter fell."""
@@ -109,7 +108,7 @@ class GpuDevice:
             return None
         return 1e3 * (millijoules - before[1]) / (now_us - before[0])
 
-    def _activity(self, values: dict[str, Any]) -> dict[str, Any]:
+    def _activity(self, values: dict[str, Any], mean_watts: float | None) -> dict[str, Any]:
         gpm = self._gpm.read()
         seen = Evidence(
             counters=gpm.counters,
@@ -117,7 +116,7 @@ class GpuDevice:
             kernel_busy_ratio=values["kernel_busy_ratio"],
             sm_clock_mhz=values["sm_clock_mhz"],
             sm_clock_max_mhz=values["sm_clock_max_mhz"],
-            watts=values["mean_watts"],
+            watts=mean_watts,
             limit_watts=values["power_limit_watts"],
             idle=bool((values["event_reasons"] or 0) & pynvml.nvmlClocksEventReasonGpuIdle),
         )
