@@ -305,6 +305,7 @@ def _opening(evaluation: Evaluation, question: Asked, one: Chosen | None) -> Ope
     if worst["budget_left"] is not None and worst["budget_left"] < 1:
         told = f"{named} has the least: {_left_words(worst['budget_left'])}."
         sentences.append(Sentence(told, "/objectives", address))
+    sentences += [Sentence(each) for each in promises.folded(judged)]
     return Opening(tally.tone, sentences)
 
 

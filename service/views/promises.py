@@ -13,8 +13,10 @@ from service.views.sentences import Tone
 from slo.burn import YES
 from slo.durations import written
 from slo.evaluate import Judgement, Verdict
+from slo.objective import Objective
 from telemetry.condition import Severity
 from telemetry.frame import Floats
+from telemetry.identity import OTHER_TENANT
 
 MOST_ROWS: Final = 500
 """Most groups shown of all objectives together; the page says when there are more."""
@@ -93,10 +95,33 @@ def row(verdict: Verdict) -> dict[str, Any]:
         "burn": {written(each.window_us): ratio(each.burn) for each in verdict.windows},
         "fires": [written(pair.long_us), written(pair.short_us)] if pair else [],
         "state": state(verdict),
-        "good": period.good,
-        "total": period.total,
+        "good": counted(period.good, objective),
+        "total": counted(period.total, objective),
+        "unit": objective.indicator.unit if objective.budgeting.slice_us is None else "slices",
         "budget_left": ratio(verdict.budget_remaining),
     }
+
+
+def counted(units: int, objective: Objective) -> int | float:
+    """Return how many requests, or slices (a part of one too), a number of units is."""
+    scale = objective.budgeting.scale
+    return units if scale == 1 else round(units / scale, 3)
+
+
+def folded(judgements: Sequence[Judgement]) -> list[str]:
+    """Return a sentence for each objective that has more groups than are told apart."""
+    found = []
+    for judgement in judgements:
+        objective, counts = judgement.objective, judgement.counts
+        together = (OTHER_TENANT,) * len(objective.group_by)
+        if together and together in counts.keys:
+            total = int(counts.total[-1, counts.keys.index(together)])
+            told = objective.budgeting.told(0, total, objective.indicator.unit).removeprefix("0 of ")
+            found.append(
+                f"{objective.display_name} has more groups than are told apart: "
+                f"{told} of its period are counted together as {OTHER_TENANT}."
+            )
+    return found
 
 
 def state(verdict: Verdict) -> str:

@@ -1,0 +1,58 @@
+"""Slices are told as slices, and groups past the cap are said to be counted together."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from service.views import promises
+from slo.cells import Cells
+from slo.evaluate import judge
+from slo.indicators.availability import Availability
+from slo.objective import Objective
+from slo.ring import Ring
+from slo.slices import RatioTimeslices
+
+MINUTE = 60_000_000
+NOW = 29_000_000
+
+
+@pytest.fixture
+def judged():
+    def make(tenants, *, cap=100, **changes):
+        objective = Objective(
+            name="up",
+            display_name="Up",
+            indicator=Availability(),
+            target=Decimal("0.9"),
+            group_by=("tenant",),
+            **changes,
+        )
+        ring = Ring.of(objective, now_us=NOW * MINUTE, group_cap=cap)
+        each = np.ones(tenants, dtype=np.int64)
+        keys = [(f"t{n:02}",) for n in range(tenants)]
+        ring.add(
+            Cells.of(keys, group=np.arange(tenants), bucket=each * NOW - 7, good=each * 3, total=each * 4)
+        )
+        return judge(objective, ring.counts())
+
+    return make
+
+
+def test_a_part_of_a_slice_is_told_as_such(judged):
+    (row,) = promises.rows([judged(1, budgeting=RatioTimeslices(5 * MINUTE))])
+    assert (row["good"], row["total"], row["unit"]) == (0.75, 1.0, "slices")
+
+
+def test_requests_are_told_as_they_were_counted(judged):
+    (row,) = promises.rows([judged(1)])
+    assert (row["good"], row["total"], row["unit"]) == (3, 4, "requests")
+
+
+def test_groups_past_the_cap_are_said_to_be_together(judged):
+    assert promises.folded([judged(3)]) == []
+    assert promises.folded([judged(12, cap=10)]) == [
+        "Up has more groups than are told apart: 8 requests of its period are counted together as __other__."
+    ]
