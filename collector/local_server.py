@@ -43,7 +43,11 @@ class LocalServer(ThreadingHTTPServer):
     ) -> None:
         self._places = threading.BoundedSemaphore(most)
         self._thread = threading.Thread(target=self.serve_forever, name=name, daemon=True)
-        super().__init__(address, handler)
+        try:
+            super().__init__(address, handler)
+        except OSError as error:
+            cause = f"{error.strerror}; does another agent run there?"
+            raise OSError(error.errno, f"listen on {address[0]}:{address[1]}: {cause}") from None
 
     @property
     def url(self) -> str:
