@@ -35,7 +35,7 @@ class StartUp:
 
 
 _BYTES: Final = ("weights_bytes", "kv_pool_bytes", "activations_bytes", "graphs_bytes")
-_SIZE: Final = r"([\d.]+) ?Gi?B"
+_SIZE: Final = r"(\d{1,9}(?:\.\d{1,9})?) ?Gi?B"
 _AMOUNTS: Final = tuple(
     (column, added, re.compile(pattern))
     for column, added, pattern in (
@@ -55,9 +55,9 @@ _AMOUNTS: Final = tuple(
 """Column, whether another line of the same worker adds to it, and where its sizes stand."""
 
 _COUNTS: Final = (
-    ("kv_tokens", re.compile(r"GPU KV cache size: ([\d,]+) tokens")),
-    ("kv_tokens", re.compile(r"KV Cache is allocated\..*?#tokens: ([\d,]+)")),
-    ("kv_blocks", re.compile(r"# (?:GPU|cuda) blocks: ([\d,]+)")),
+    ("kv_tokens", re.compile(r"GPU KV cache size: (\d[\d,]{0,20}) tokens")),
+    ("kv_tokens", re.compile(r"KV Cache is allocated\..*?#tokens: (\d[\d,]{0,20})")),
+    ("kv_blocks", re.compile(r"# (?:GPU|cuda) blocks: (\d[\d,]{0,20})")),
 )
 _BEGIN: Final = re.compile(r"Initializing an? (?:V\d )?LLM engine|\bserver_args=")
 _GROUPS: Final = re.compile(r"\b(?:tensor|pipeline)_parallel_size=(\d{1,4})\b")
@@ -105,11 +105,11 @@ class StartUpLog:
         for column, added, pattern in _AMOUNTS:
             sizes = pattern.search(line)
             if sizes:
-                self._size(worker, column, sum(map(_number, sizes.groups())), added=added)
+                self._size(worker, column, sum(map(float, sizes.groups())), added=added)
         for column, pattern in _COUNTS:
             count = pattern.search(line)
             if count:
-                self._replica(worker).counts[column] = int(_number(count[1]))
+                self._replica(worker).counts[column] = int(count[1].replace(",", ""))
 
     def _size(self, worker: str, column: str, gib: float, *, added: bool) -> None:
         sizes = self._replica(worker).sizes
@@ -132,10 +132,3 @@ class StartUpLog:
                 workers = max(len(shares), self._workers)
                 known[column] = round(sum(shares) / len(shares) * workers * GIB)
         return StartUp(**known)
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text.replace(",", ""))
-    except ValueError:
-        return 0.0

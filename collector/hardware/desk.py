@@ -26,11 +26,13 @@ from telemetry.columns import Record
 from telemetry.events import Event, EventKind
 from telemetry.identity import is_real_uuid
 from telemetry.samples import GpuSample
-from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE
+from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND
 
 log = logging.getLogger(__name__)
 
 EVENTS_A_MINUTE: Final = 10
+REMARK_US: Final = 10 * MICROS_PER_SECOND
+"""How long after an Xid a line without one is a remark on it."""
 TOLD_US: Final = 12 * MICROS_PER_HOUR
 """Older events are not told: the service takes none of more than a day."""
 
@@ -147,12 +149,14 @@ class HardwareDesk:
             raise
 
     def _taken(self, report: Report) -> Iterator[Event]:
+        key = (report.gpu, report.code)
+        if report.implied and report.at_us - self._memory.last_us.get(key, -REMARK_US) < REMARK_US:
+            return
         verdict = self.policy.verdict(report.code, fatal=report.fatal)
         if self._twins.is_repeat(report):
             if report.fatal is not None:  # the kernel's word came second: it decides
                 self._stand(report, verdict)
             return
-        key = (report.gpu, report.code)
         if key in self._memory.counts or len(self._memory.counts) < MAX_KEYS:
             self._memory.counts[key] = self._memory.counts.get(key, 0) + 1
             self._memory.last_us[key] = report.at_us

@@ -31,12 +31,14 @@ class KernelXid:
     """An Xid as a line tells it. `bus` is a `bus_key`; `pid` None = not told or not known.
 
     `fatal` is the line's own word, where the driver writes one; None = it says neither.
+    `implied` = the line has no Xid and may be a remark beside the one that has.
     """
 
     bus: str
     code: int
     pid: int | None = None
     fatal: bool | None = None
+    implied: bool = False
 
 
 def bus_key(address: str) -> str:
@@ -50,7 +52,9 @@ def kernel_xid(line: str) -> KernelXid | None:
     found = _XID.search(line)
     if found is None:
         gone = _GONE.search(line)
-        return KernelXid(bus=bus_key(gone["bus"]), code=FALLEN_OFF_THE_BUS) if gone else None
+        if gone is None:
+            return None
+        return KernelXid(bus=bus_key(gone["bus"]), code=FALLEN_OFF_THE_BUS, implied=True)
     rest = found["rest"]
     pid = _PID.search(rest)
     return KernelXid(

@@ -31,7 +31,7 @@ class Report:
     """One report of an Xid: it happened between `after_us` and `at_us`, UTC.
 
     `gpu` is the UUID, or the PCI address of a GPU whose UUID is not known. `fatal` and `pid`
-    are the kernel line's words; None = not told.
+    are the kernel line's words; None = not told. `implied` = it has no Xid of its own.
     """
 
     gpu: str
@@ -41,6 +41,7 @@ class Report:
     at_us: int
     pid: int | None = None
     fatal: bool | None = None
+    implied: bool = False
 
 
 class Twins:

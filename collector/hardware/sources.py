@@ -84,6 +84,7 @@ class KernelLogXids:
             at_us=line.at_us,
             pid=found.pid,
             fatal=found.fatal,
+            implied=found.implied,
         )
 
     def close(self) -> None:

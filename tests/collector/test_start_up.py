@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from collector.start_up import GIB, StartUp, StartUpLog
 
@@ -101,6 +103,23 @@ def test_a_later_start_replaces_an_earlier_one():
 def test_a_draft_model_adds_to_its_worker():
     draft = "[2026-03-11 13:53:40 TP0] Load weight end. type=Draft, avail mem=9 GB, mem usage=1.00 GB."
     assert told(SGLANG, draft)[0].weights_bytes == gib(58.58)
+
+
+@given(st.lists(st.text(alphabet="0123456789.,GiBKVtook=memusage #tokens:", max_size=60), max_size=5))
+def test_no_line_breaks_the_reader_or_tells_a_zero(tails):
+    heads = (
+        "Model loading took ",
+        "Available KV cache memory: ",
+        "GPU KV cache size: ",
+        "KV Cache is allocated. #tokens: ",
+        "# GPU blocks: ",
+    )
+    for start in told("\n".join(head + tail for head in heads for tail in tails)).values():
+        assert start.weights_bytes is None or start.weights_bytes >= 0
+
+
+def test_a_size_that_is_none_is_not_zero():
+    assert told("Model loading took . GiB memory\nAvailable KV cache memory: -1.5 GiB") == {}
 
 
 def test_other_lines_say_nothing():

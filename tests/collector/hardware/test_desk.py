@@ -67,6 +67,13 @@ def test_both_routes_of_one_error_are_one_event_and_one_count(new_desk):
     assert desk.counts() == {(GPU, 79): 1}
 
 
+def test_a_line_without_an_xid_is_a_remark_on_the_one_before_it(new_desk):
+    desk = new_desk()
+    told = desk.take([report(), report(at_us=NOW + SECOND, implied=True)], NOW)
+    alone = desk.take([report(at_us=NOW + 60 * SECOND, implied=True)], NOW)
+    assert (len(told), len(alone), desk.counts()) == (1, 1, {(GPU, 79): 2})
+
+
 @pytest.mark.parametrize(
     ("policy", "stands"), [("nvidia", {}), ("k8s", {}), ("meta", {}), ("azure", {(GPU, 68): Verdict.FATAL})]
 )

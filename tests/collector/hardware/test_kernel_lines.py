@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from collector.hardware.kernel_lines import KernelXid, bus_key, kernel_xid
 
@@ -27,7 +29,15 @@ from collector.hardware.kernel_lines import KernelXid, bus_key, kernel_xid
     ],
 )  # fmt: skip
 def test_an_xid_is_read_whatever_stands_around_it(line, bus, code, pid, fatal):
-    assert kernel_xid(line) == KernelXid(bus=bus, code=code, pid=pid, fatal=fatal)
+    implied = "Xid" not in line
+    assert kernel_xid(line) == KernelXid(bus=bus, code=code, pid=pid, fatal=fatal, implied=implied)
+
+
+@given(st.text(max_size=300), st.text(alphabet="0123456789abcdef:.()PCI, XidNVRM", max_size=120))
+def test_no_line_breaks_the_reader(text, tail):
+    for line in (text, f"NVRM: Xid (PCI:0000:65:00{tail}", f"NVRM: Xid (PCI:0000:65:00): 154, {tail}{text}"):
+        found = kernel_xid(line)
+        assert found is None or (0 <= found.code < 100_000 and found.bus == bus_key(found.bus))
 
 
 @pytest.mark.parametrize(
