@@ -49,7 +49,7 @@ fmt: setup ## format and mend what can be mended
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: setup ## every benchmark, one after the other, figures to the terminal (long)
+bench: setup real-engine ## every benchmark, one after the other, figures to the terminal (long)
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 docs: setup ## write the generated pages of docs/ anew

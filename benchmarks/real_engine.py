@@ -30,7 +30,6 @@ import openai
 from parts import fronts
 from parts.fronts import Scene
 from parts.inbox import Inbox
-from parts.streams import Load
 from parts.telling import tell
 
 from telemetry.requests import Finish, RequestRecord, Status
@@ -66,6 +65,8 @@ class Seen:
 def engine(python: Path, home: Path) -> Iterator[int]:
     """Serve the model in its own environment; give the port."""
     command = [str(python), str(SERVE), str(home)]
+    if not python.exists():
+        raise SystemExit(f"{python}: there is no real engine; run `make real-engine`")
     with (home / "engine.log").open("wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
@@ -137,7 +138,7 @@ def run(wishes: list[Wish], python: Path, workers: int) -> dict[str, object]:
         home = Path(folder)
         with (
             engine(python, home) as port,
-            fronts.proxy(Scene(Load(1, 1, 1), port, inbox.path, home, "")) as front,
+            fronts.proxy(Scene(None, port, inbox.path, home)) as front,
         ):
             with openai.OpenAI(
                 base_url=f"http://127.0.0.1:{front.port}/v1", api_key="k", max_retries=0

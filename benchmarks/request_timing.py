@@ -67,7 +67,7 @@ def p99_ms(values_ns: list[int]) -> float:
     return sorted(values_ns)[min(len(values_ns) - 1, int(0.99 * len(values_ns)))] / 1e6
 
 
-def costs(scene: Scene, people: Clients, repeats: int, names: list[str]) -> dict[str, Cost]:
+def costs(scene: Scene, load: Load, people: Clients, repeats: int, names: list[str]) -> dict[str, Cost]:
     """Return what each front adds and costs, or why it is not there."""
     made = {"direct": fronts.direct, "application": fronts.application}
     made |= {name: FRONTS[name][0] for name in names}
@@ -82,7 +82,7 @@ def costs(scene: Scene, people: Clients, repeats: int, names: list[str]) -> dict
                 told[name] = {"not_installed": str(why)}
         for repeat in range(repeats):
             for name, front in ready.items():
-                run = _run(scene.load, people, front, f"{name}-{repeat}")
+                run = _run(load, people, front, f"{name}-{repeat}")
                 runs.setdefault(name, []).append(run)
                 print(f"{name}: p99 {run[0]:.2f} ms, {run[1]:.1f} us a chunk", flush=True)
         memory = {name: front.memory_bytes() for name, front in ready.items()}
@@ -124,7 +124,7 @@ def truth(scene: Scene, people: Clients, inbox: Inbox, repeats: int) -> dict[str
     told: dict[str, Cost] = {}
     for name, bare in (("proxy", fronts.direct), ("middleware", fronts.application)):
         with FRONTS[name][0](scene) as front, bare(scene) as plain:
-            runs = [_truth(scene.load, people, inbox, (plain, front), f"{name}-{n}") for n in range(repeats)]
+            runs = [_truth(TRUTH, people, inbox, (plain, front), f"{name}-{n}") for n in range(repeats)]
         told[name] = {key: round(median(run[key] for run in runs), 3) for key in runs[0]}
     return told
 
@@ -210,7 +210,7 @@ def main() -> None:
                 scene = Scene(kept, behind.port, inbox.path, home, wish.litellm)
                 if part == "cost":
                     names = [name for name in FRONTS if name not in wish.without]
-                    told[part] = costs(scene, people, wish.repeats, names)
+                    told[part] = costs(scene, load, people, wish.repeats, names)
                 else:
                     told[part] = truth(scene, people, inbox, wish.repeats)
         told["engine_let_go_ms_slowest_of_20"] = asyncio.run(_let_go(scene, fronts.proxy, 20))

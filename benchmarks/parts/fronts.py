@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 import uvicorn
 import uvloop
-from parts.streams import Load, engine, spoken
+from parts.streams import Script, engine
 
 from collector.requests.middleware import InferometerMiddleware
 from collector.requests.proxy import serve
@@ -77,13 +77,13 @@ class Front:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What fronts are built on: the load, where the engine listens, the agent's socket, a folder."""
+    """What fronts are built on: what the engine says, where the engine listens, the agent's socket, a folder."""
 
-    load: Load
+    script: Script | None
     engine_port: int
     socket: Path
     home: Path
-    litellm: str
+    litellm: str = "litellm"
 
 
 @contextlib.contextmanager
@@ -114,14 +114,14 @@ def _proxy(engine_port: int, path: str, pipe: Connection) -> None:
     uvloop.run(run())
 
 
-def _application(load: Load, path: str | None, pipe: Connection) -> None:
+def _application(script: Script, path: str | None, pipe: Connection) -> None:
     """Serve the same streams as an ASGI application, inside the middleware when there is a socket."""
 
     async def answer(_, receive, send) -> None:
         await receive()
         kind = [(b"content-type", b"text/event-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": kind})
-        async for data in spoken(load):
+        async for data in script.spoken():
             await send({"type": "http.response.body", "body": data, "more_body": True})
         await send({"type": "http.response.body"})
 
@@ -137,7 +137,7 @@ def _application(load: Load, path: str | None, pipe: Connection) -> None:
 @contextlib.contextmanager
 def direct(scene: Scene) -> Iterator[Front]:
     """The scripted engine itself."""
-    with started(engine, scene.load) as front:
+    with started(engine, scene.script) as front:
         yield front
 
 
@@ -151,14 +151,14 @@ def proxy(scene: Scene) -> Iterator[Front]:
 @contextlib.contextmanager
 def application(scene: Scene) -> Iterator[Front]:
     """The same streams as an application under uvicorn."""
-    with started(_application, scene.load, None) as front:
+    with started(_application, scene.script, None) as front:
         yield front
 
 
 @contextlib.contextmanager
 def middleware(scene: Scene) -> Iterator[Front]:
     """The application inside our middleware."""
-    with started(_application, scene.load, str(scene.socket)) as front:
+    with started(_application, scene.script, str(scene.socket)) as front:
         yield front
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
@@ -37,6 +38,10 @@ class Inbox:
         """Return once the records of these requests are here, and their gaps where they are wanted."""
         wanted, kept = set(names), self.gaps if gaps else self.records
         until(lambda: wanted <= kept.keys() and wanted <= self.records.keys(), seconds, "all records came")
+
+    def settle(self) -> None:
+        """Wait until nothing more comes: a record's gaps follow it at once."""
+        time.sleep(0.2)
 
     def _run(self) -> None:
         while not self._done.is_set():

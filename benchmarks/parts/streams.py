@@ -11,8 +11,10 @@ import asyncio
 import json
 import re
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import uvloop
 
@@ -50,17 +52,38 @@ class Load:
         """Chunks of all streams."""
         return self.streams * self.chunks
 
+    async def spoken(self) -> AsyncIterator[bytes]:
+        """Yield each event of one answer at its planned instant."""
+        begun = time.monotonic() + self.first_after
+        for number in range(self.chunks):
+            await asyncio.sleep(max(0.0, begun + number / self.rate - time.monotonic()))
+            yield _CHUNK % time.monotonic_ns()
+        yield LAST
 
-async def spoken(load: Load):
-    """Yield each event of one answer at its planned instant."""
-    begun = time.monotonic() + load.first_after
-    for number in range(load.chunks):
-        await asyncio.sleep(max(0.0, begun + number / load.rate - time.monotonic()))
-        yield _CHUNK % time.monotonic_ns()
-    yield LAST
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A recorded answer: (seconds after the request, bytes) of each write, told at its own pace."""
+
+    writes: tuple[tuple[float, bytes], ...]
+    log: Path
+    """Where the instants of the writes are put once the answer has ended, as a list of microseconds."""
+
+    async def spoken(self) -> AsyncIterator[bytes]:
+        """Yield each write at its recorded instant."""
+        begun, written = time.monotonic(), []
+        for after, data in self.writes:
+            await asyncio.sleep(max(0.0, begun + after - time.monotonic()))
+            written.append(time.monotonic_ns() // 1000)
+            yield data
+        self.log.write_text(json.dumps(written))
 
 
-def engine(load: Load, pipe: Connection) -> None:
+Script = Load | Replay
+"""What an engine says."""
+
+
+def engine(script: Script, pipe: Connection) -> None:
     """Serve streams over plain sockets until the process is ended."""
 
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -68,7 +91,7 @@ def engine(load: Load, pipe: Connection) -> None:
         length = re.search(rb"(?i)content-length: (\d+)", head)
         await reader.readexactly(int(length[1]) if length else 0)
         writer.write(HEAD)
-        async for data in spoken(load):
+        async for data in script.spoken():
             writer.write(b"%x\r\n%s\r\n" % (len(data), data))
         writer.write(b"0\r\n\r\n")
         writer.close()
