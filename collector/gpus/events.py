@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import pynvml
 
-from collector.gpus.nvml import LOST, DriverError, Session, call
+from collector.gpus.nvml import LOST, DriverBusy, DriverError, Session, call
 
 MAX_EVENTS_A_READ: Final = 256
 """A storm is taken in portions; the driver keeps the rest for the next read."""
@@ -38,27 +39,28 @@ class XidEvents:
         driver refuses (it says nothing about any GPU), `DriverBusy` while it is initialised.
         """
         with self._session.use() as generation:
-            if self._set is None or self._generation != generation:
-                self._listen(generation)
+            if self._generation != generation:
+                self._set, self._generation = None, generation  # the old one went with the driver
             try:
+                if self._set is None:
+                    self._set = call(pynvml.nvmlEventSetCreate)
+                    self._uuids = _listening(self._set)
                 return self._drained()
             except DriverError:
-                self._set = None  # a set that failed is not waited on again
+                self._drop()  # a set that failed is not waited on again
                 raise
 
-    def _listen(self, generation: int) -> None:
-        listening = call(pynvml.nvmlEventSetCreate)
-        uuids: dict[int, str] = {}
-        for index in range(call(pynvml.nvmlDeviceGetCount)):
-            try:
-                handle = call(pynvml.nvmlDeviceGetHandleByIndex, index)
-                # The name is asked for now: a GPU that falls off the bus cannot be asked any more.
-                uuids[_address(handle)] = call(pynvml.nvmlDeviceGetUUID, handle)
-                call(pynvml.nvmlDeviceRegisterEvents, handle, _XID, listening)
-            except DriverError as error:
-                if error.code not in _DECLINED:
-                    raise
-        self._set, self._generation, self._uuids = listening, generation, uuids
+    def close(self) -> None:
+        """Give back what the driver holds for it."""
+        with suppress(DriverBusy, DriverError), self._session.use() as generation:
+            if self._generation == generation:
+                self._drop()
+
+    def _drop(self) -> None:
+        if self._set is not None:
+            with suppress(pynvml.NVMLError):
+                pynvml.nvmlEventSetFree(self._set)
+        self._set = None
 
     def _drained(self) -> list[tuple[str, int]]:
         taken: list[tuple[str, int]] = []
@@ -73,6 +75,21 @@ class XidEvents:
             if event.eventType == _XID and uuid is not None:
                 taken.append((uuid, int(event.eventData)))
         return taken
+
+
+def _listening(events: Any) -> dict[int, str]:
+    """Ask for the events of every GPU that tells any; returns their UUIDs by handle."""
+    uuids: dict[int, str] = {}
+    for index in range(call(pynvml.nvmlDeviceGetCount)):
+        try:
+            handle = call(pynvml.nvmlDeviceGetHandleByIndex, index)
+            # The name is asked for now: a GPU that falls off the bus cannot be asked any more.
+            uuids[_address(handle)] = call(pynvml.nvmlDeviceGetUUID, handle)
+            call(pynvml.nvmlDeviceRegisterEvents, handle, _XID, events)
+        except DriverError as error:
+            if error.code not in _DECLINED:
+                raise
+    return uuids
 
 
 def _address(handle: Any) -> int:

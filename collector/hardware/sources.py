@@ -50,7 +50,8 @@ class DriverXids:
         return _read(self.name, now_us, begun, self._desk.take(reports, now_us))
 
     def close(self) -> None:
-        """Nothing is held that the session does not give back."""
+        """Stop listening."""
+        self._events.close()
 
 
 class KernelLogXids:

@@ -85,6 +85,18 @@ def test_a_wait_that_fails_says_nothing_of_any_gpu_and_is_begun_anew(listening, 
     assert told(source.read(NOW)) == [(uuid(driver, 1), 13)]
 
 
+def test_what_the_driver_holds_is_given_back(listening):
+    driver, source = listening
+    driver.fail(None, "nvmlEventSetWait_v2", 999)
+    source.read(NOW)
+    driver.fail(None, "nvmlEventSetWait_v2", 0)
+    source.read(NOW)
+    assert driver.knob(None, "nvmlEventSetFree").calls == 1
+    source.close()
+    calls = [driver.knob(None, name).calls for name in ("nvmlEventSetCreate", "nvmlEventSetFree")]
+    assert calls == [2, 2]
+
+
 def test_a_driver_that_was_initialised_anew_is_listened_to_anew(listening, session):
     driver, source = listening
     session.renew(session.generation)
