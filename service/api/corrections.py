@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, Field
 
 from service.api.callers import Admin, Reader, TheService
+from service.api.objectives import VersionAnswer, versions
 from service.clock import now_us
 from service.correcting import intervals
 from service.objectives.corrections import AskedCorrection
@@ -80,22 +80,12 @@ def end(correction_id: str, body: Ended, service: TheService, caller: Admin) -> 
 
 
 @router.get("/objectives/{name}/history")
-def history(name: str, service: TheService, _caller: Reader) -> list[dict[str, Any]]:
-    """Return every version of an objective, oldest first: what it promised, from when to when."""
-    versions = [each for each in service.state.objectives.history() if each.name == name]
-    if not versions:
+def history(name: str, service: TheService, _caller: Reader) -> list[VersionAnswer]:
+    """Return every version of an objective, also of one that is gone: what it promised, from when to when."""
+    found = versions(service, name)
+    if not found:
         raise HTTPException(404, f"no objective was ever called {name!r}")
-    return [
-        {
-            "name": each.name,
-            "version": each.version,
-            "promise": json.loads(each.spec).get("sentence"),
-            "source": each.source,
-            "from_us": each.valid_from_us,
-            "to_us": each.valid_to_us,
-        }
-        for each in versions
-    ]
+    return found
 
 
 def _asked(body: NewCorrection, service: Service) -> AskedCorrection:
