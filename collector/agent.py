@@ -46,6 +46,8 @@ _SUPERVISE_SECONDS: Final = 0.25
 _PLACEMENT_SECONDS: Final = 300.0
 _JOIN_SECONDS: Final = 1.0
 _STALE_INTERVALS: Final = 3
+_XIDS: Final = "xid:"
+"""How the names of sources of Xids begin."""
 
 
 class Agent:
@@ -140,6 +142,13 @@ class Agent:
             for record in watcher.latest.records
             if not isinstance(record, Event)
         ]
+
+    def last_xids(self) -> dict[str, int] | None:
+        """Return the last Xid of each GPU that had one; None = no source of Xids could be read."""
+        if not any(one.source.name.startswith(_XIDS) and one.healthy for one in self.watchers):
+            return None
+        seen = sorted((at_us, gpu, code) for (gpu, code), at_us in self.hardware.last_seen_us().items())
+        return {gpu: code for _, gpu, code in seen}
 
     def vitals(self) -> list[Vital]:
         """Return how the agent is doing, and what is derived from the readings."""

@@ -7,9 +7,10 @@ dcgm-exporter's own renderer.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from collector.dcgm_names import SERIES, DcgmSeries, Number
+from collector.dcgm_names import SERIES, XID, DcgmSeries, Number
+from collector.hardware.xids import xid_of
 from collector.text_format import family_text, labels_text
 from telemetry.columns import Record
 from telemetry.counters import increase
@@ -28,8 +29,11 @@ class DcgmPage:
         self._lock = threading.Lock()
         self._rates: dict[tuple[str, str], _Rate] = {}
 
-    def render(self, records: Iterable[Record]) -> bytes:
-        """Return the page of the GPUs among the records. What was not measured has no series."""
+    def render(self, records: Iterable[Record], last_xids: Mapping[str, int] | None = None) -> bytes:
+        """Return the page of the GPUs among the records. What was not measured has no series.
+
+        `last_xids` are the last Xids by GPU; None = nobody watches for them.
+        """
         gpus = [
             (row, self._labels(row))
             for row in records
@@ -37,7 +41,10 @@ class DcgmPage:
         ]
         with self._lock:
             self._forget_all_but({row.gpu_uuid for row, _ in gpus})
-            return "".join(self._family(series, gpus) for series in SERIES).encode()
+            page = [self._family(series, gpus) for series in SERIES]
+        if last_xids is not None and gpus:
+            page.append(self._xids([row for row, _ in gpus], last_xids))
+        return "".join(page).encode()
 
     def _family(self, series: DcgmSeries, gpus: Iterable[tuple[GpuSample, str]]) -> str:
         values = [(labels, value) for row, labels in gpus if (value := self._value(series, row)) is not None]
@@ -52,7 +59,15 @@ class DcgmPage:
             return rate.after(row.at_us, value)
         return series.convert(value)
 
-    def _labels(self, row: GpuSample) -> str:
+    def _xids(self, gpus: Iterable[GpuSample], last: Mapping[str, int]) -> str:
+        codes = [(row, last.get(row.gpu_uuid, 0)) for row in gpus]
+        series = [
+            (self._labels(row, err_code=str(code), err_msg=xid_of(code).words if code else "No Error"), code)
+            for row, code in codes
+        ]
+        return family_text(XID.name, XID.kind, XID.help, series)
+
+    def _labels(self, row: GpuSample, **attributes: str) -> str:
         """Return the labels in dcgm-exporter's order; those it leaves out when unknown are left out."""
         pairs = {
             "gpu": str(row.gpu_index),
@@ -63,6 +78,7 @@ class DcgmPage:
             "GPU_I_PROFILE": row.mig_profile,
             self._hostname_label: row.host,
             "DCGM_FI_DRIVER_VERSION": row.driver_version,
+            **attributes,
         }
         return labels_text({name: text for name, text in pairs.items() if text is not None})
 

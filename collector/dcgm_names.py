@@ -83,6 +83,9 @@ SERIES: Final[tuple[DcgmSeries, ...]] = (
     DcgmSeries("DCGM_FI_DEV_ECC_DBE_VOL_TOTAL", _C, "ecc_uncorrected_total", _same, "Total number of double-bit volatile ECC errors."),
 )
 
+XID: Final = DcgmSeries("DCGM_FI_DEV_XID_ERRORS", _G, "", _same, "Value of the last XID error encountered.")
+"""Of no column: the last Xid of a GPU, 0 for none, with `err_code` and `err_msg` behind its labels."""
+
 NOT_SERVED: Final[Mapping[str, str]] = {
     "DCGM_FI_DEV_ENC_UTIL": "two driver calls a tick for what no inference server uses",
     "DCGM_FI_DEV_DEC_UTIL": "two driver calls a tick for what no inference server uses",

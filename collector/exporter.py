@@ -32,7 +32,9 @@ class Exporter:
     def page(self) -> bytes:
         """Return the page as it is now, in Prometheus' text format."""
         own = own_page.render(self._view)
-        return own if self._dcgm is None else own + self._dcgm.render(self._view.fresh_records())
+        if self._dcgm is None:
+            return own
+        return own + self._dcgm.render(self._view.fresh_records(), self._view.last_xids())
 
     def start(self) -> None:
         """Begin to answer."""

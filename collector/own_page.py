@@ -31,6 +31,10 @@ class View(Protocol):
         """Return the rows of every reading that is not stale."""
         ...
 
+    def last_xids(self) -> Mapping[str, int] | None:
+        """Return the last Xid of each GPU that had one; None = nobody watches for them."""
+        ...
+
     def vitals(self) -> Sequence[Vital]:
         """Return how the agent is doing."""
         ...

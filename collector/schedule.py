@@ -54,6 +54,11 @@ class Watcher:
         return self._given_up
 
     @property
+    def healthy(self) -> bool:
+        """Tell whether the last reading went well and none hangs now."""
+        return self.latest is not None and self.latest.health.ok and not self.unresponsive
+
+    @property
     def age_seconds(self) -> float:
         """Return how long ago the last reading ended in time."""
         return time.monotonic() - self.latest_at

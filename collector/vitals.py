@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from collector.agent import Agent
 
 
-def _healthy(watcher: Watcher) -> float:
-    return float(watcher.latest is not None and watcher.latest.health.ok and not watcher.unresponsive)
-
-
 _SOURCES: Final[tuple[tuple[str, str, Callable[..., Vital], Callable[[Watcher], float]], ...]] = (
-    ("source_up", "1 when the last reading of the source went well.", gauges, _healthy),
+    (
+        "source_up",
+        "1 when the last reading of the source went well.",
+        gauges,
+        lambda watcher: float(watcher.healthy),
+    ),
     (
         "source_age_seconds",
         "How long ago the last reading of the source ended in time.",

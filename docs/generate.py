@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import slo.indicator
-from collector.dcgm_names import HOSTNAME_LABELS, NOT_SERVED, SERIES
+from collector.dcgm_names import HOSTNAME_LABELS, NOT_SERVED, SERIES, XID
 from collector.efficiency.peaks import PEAKS
 from collector.engines import Engine, Fold, Signal, engines
 from collector.hardware.policies import POLICIES
@@ -134,6 +134,7 @@ def dcgm_page() -> str:
         f"| `{series.name}` | {series.kind} | {series.help} | `{series.column}`{', a second' if series.rate else ''} |\n"
         for series in SERIES
     )
+    rows += f"| `{XID.name}` | {XID.kind} | {XID.help} | the last Xid of the GPU by either route, 0 for none; labels `err_code`, `err_msg` |\n"
     missing = "".join(f"| `{name}` | {why} |\n" for name, why in NOT_SERVED.items())
     return (
         f"{HEAD}# In place of dcgm-exporter\n\n`inferometer agent --dcgm-names` serves each GPU on its `/metrics` also by "

@@ -110,6 +110,15 @@ def test_link_rates_are_what_a_counter_grew_by_between_two_pages():
     assert lines_of(page, gpu(at_us=6 * SECOND, pcie_tx_bytes_total=9_000), name=name) == []
 
 
+def test_the_last_xid_bears_its_code_and_words_and_none_is_zero():
+    page, name = DcgmPage("Hostname"), "DCGM_FI_DEV_XID_ERRORS"
+    told = page.render([gpu(), gpu(gpu_uuid="GPU-b")], {"GPU-b": 79}).decode()
+    one, other = [line for line in told.splitlines() if line.startswith(f"{name}{{")]
+    assert one.endswith('err_code="0",err_msg="No Error"} 0')
+    assert 'UUID="GPU-b"' in other and 'err_code="79",err_msg="' in other and other.endswith("} 79")
+    assert name not in page.render([gpu()], None).decode()  # nobody watches, nobody knows
+
+
 def test_every_series_reads_a_column_that_there_is():
     columns = {column.name for column in TABLE["gpu_samples"].columns}
     assert {series.column for series in SERIES} <= columns
@@ -154,7 +163,8 @@ def promtool():
 
 
 def whole_page(agent, eventually, name=b"DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{"):
-    return eventually(lambda: (page := agent.exporter.page()) and name in page and page)
+    wanted = (name, b"DCGM_FI_DEV_XID_ERRORS{")
+    return eventually(lambda: (page := agent.exporter.page()) and all(one in page for one in wanted) and page)
 
 
 def test_promtool_has_nothing_to_say_about_our_own_names(agent, promtool, eventually):
@@ -167,7 +177,7 @@ def test_what_promtool_says_about_dcgm_exporters_names_is_known(agent, promtool,
     page = whole_page(agent, eventually)
     shown = set(re.findall(r"^(DCGM_\w+){", page.decode(), re.MULTILINE))
     assert promtool(page) == {name: {CAMEL} | COMPLAINTS.get(name, set()) for name in shown}
-    assert shown >= COMPLAINTS.keys() and len(shown) >= 20
+    assert shown >= COMPLAINTS.keys() | {"DCGM_FI_DEV_XID_ERRORS"} and len(shown) >= 20
 
 
 @pytest.fixture
