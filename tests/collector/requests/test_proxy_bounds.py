@@ -165,6 +165,29 @@ def test_two_upstreams_take_turns_and_the_record_names_which(lab, script, speak,
     assert 'inferometer_proxy_requests_total{status="error"} 1\n' in page
 
 
+def test_no_upstream_connection_is_used_twice(lab, script, speak):
+    async def run():
+        script.steps = [speak.HEAD, speak.chunk(speak.stream("a")), speak.END]
+        async with lab() as it:
+            for _ in range(2):
+                await it.ask()
+
+    asyncio.run(run())
+    assert [heard.headers["connection"] for heard in script.heard] == ["close", "close"]
+
+
+def test_a_keep_alive_comment_is_no_first_byte(lab, script, speak):
+    async def run():
+        script.steps = [speak.HEAD, speak.chunk(b": keep-alive\n\n"), 0.1]
+        script.steps += [speak.chunk(speak.stream("a")), speak.END]
+        async with lab() as it:
+            return (await it.ask()).body, await it.record()
+
+    body, record = asyncio.run(run())
+    assert body.startswith(b": keep-alive\n\n")
+    assert record.first_byte_us >= 100_000 and record.chunks == 1
+
+
 def test_own_pages_are_never_passed_on(lab, script):
     async def run():
         async with lab() as it:
