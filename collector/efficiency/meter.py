@@ -1,15 +1,19 @@
-"""Keeps the last seconds of each replica's samples and says how efficient its GPUs were in them."""
+"""Keeps the last seconds of each replica's samples and says how efficient its GPUs were in them.
+
+Beside it a lie detector: no model can have moved more bytes than the memory's own counters saw.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from collector.efficiency.peaks import peak_of
 from collector.efficiency.ratios import Board, Efficiency, ModelShape, efficiency
-from collector.health import Vital
+from collector.health import Vital, gauges
 from telemetry.catalog import PREFIX, MetricKind
 from telemetry.columns import Record
 from telemetry.samples import EngineSample, GpuSample
@@ -17,6 +21,8 @@ from telemetry.units import MICROS_PER_SECOND
 
 WINDOW_US: Final = 15 * MICROS_PER_SECOND
 """Several engines count a request's tokens when it ends: over a second they come in jerks."""
+DOUBT_RATIO: Final = 0.15
+"""MBU that is further above the measured DRAM activity is doubted: a size in the settings is wrong."""
 MAX_REPLICAS: Final = 1_024
 _MAX_SAMPLES: Final = 200
 _RATIOS: Final[tuple[tuple[str, str, Callable[[Efficiency], float | None]], ...]] = (
@@ -45,6 +51,7 @@ class EfficiencyMeter:
         self._lock = threading.Lock()
         self._windows: dict[str, deque[EngineSample]] = {}
         self._gpu_models: dict[str, str | None] = {}
+        self._dram: dict[str, deque[tuple[int, float]]] = {}
 
     def observe(self, records: Sequence[Record]) -> None:
         """Take a reading's samples. A replica that is down begins anew."""
@@ -52,6 +59,7 @@ class EfficiencyMeter:
             for record in records:
                 if isinstance(record, GpuSample):
                     self._gpu_models[record.gpu_uuid] = record.gpu_model
+                    self._keep_dram(record)
                 elif isinstance(record, EngineSample):
                     self._keep(record)
 
@@ -69,24 +77,50 @@ class EfficiencyMeter:
                 found[replica] = share
         return found
 
+    def doubts(self, found: Mapping[str, Efficiency]) -> dict[str, bool]:
+        """Tell of each replica whose DRAM activity is measured whether its MBU is impossible beside it."""
+        doubts: dict[str, bool] = {}
+        for replica, share in found.items():
+            with self._lock:
+                told = [value for uuid in self._gpus_of(replica) for _, value in self._dram.get(uuid, ())]
+            if told and share.mbu_ratio is not None:
+                doubts[replica] = share.mbu_ratio - sum(told) / len(told) > DOUBT_RATIO
+        return doubts
+
     def vitals(self) -> list[Vital]:
         """Return the series, each with what its amount of work is known from."""
         found = self.found()
+        doubtful = gauges(
+            "engine_mbu_doubtful",
+            "1 while MBU is more than 15 points above the measured DRAM activity of the replica's GPUs.",
+            "replica",
+            {replica: float(doubt) for replica, doubt in self.doubts(found).items()},
+        )
         return [
-            Vital(
-                name,
-                MetricKind.GAUGE,
-                text,
-                ("replica", "basis"),
-                {
-                    (replica, share.basis.value): value
-                    for replica, share in found.items()
-                    if (value := ratio(share)) is not None
-                },
-                PREFIX,
-            )
-            for name, text, ratio in _RATIOS
+            replace(doubtful, prefix=PREFIX),
+            *(
+                Vital(
+                    name,
+                    MetricKind.GAUGE,
+                    text,
+                    ("replica", "basis"),
+                    {
+                        (replica, share.basis.value): value
+                        for replica, share in found.items()
+                        if (value := ratio(share)) is not None
+                    },
+                    PREFIX,
+                )
+                for name, text, ratio in _RATIOS
+            ),
         ]
+
+    def _keep_dram(self, sample: GpuSample) -> None:
+        told = self._dram.setdefault(sample.gpu_uuid, deque(maxlen=_MAX_SAMPLES))
+        if sample.dram_activity_ratio is not None:
+            told.append((sample.at_us, sample.dram_activity_ratio))
+        while told and told[0][0] < sample.at_us - WINDOW_US:
+            told.popleft()
 
     def _keep(self, sample: EngineSample) -> None:
         window = self._windows.get(sample.replica)
