@@ -28,7 +28,7 @@ from telemetry.frame import Frame, Ints, Mask, combined
 from telemetry.identity import UNMAPPED, Vantage
 from telemetry.samples import ReplicaState
 
-LIMIT_KINDS: Final = frozenset({"goodput", "ttft", "tpot", "e2e"})
+LIMIT_KINDS: Final = frozenset({"goodput", "ttft", "ttft_by_prompt", "tpot", "e2e"})
 """Indicators whose limits make a request a missed one for the bill."""
 _STATE: Final = {
     ReplicaState.STARTING.value: InstanceState.LOADING,

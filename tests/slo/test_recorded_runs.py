@@ -11,7 +11,8 @@ import pytest
 
 from slo.cells import fold
 from slo.indicators.availability import Availability
-from slo.indicators.goodput import Goodput
+from slo.indicators.goodput import Goodput, Semantics
+from slo.indicators.token_goodput import TokenGoodput
 from slo.indicators.tpot import Tpot
 from slo.indicators.ttft import Ttft
 from telemetry.frame import Frame, Numbers, Texts
@@ -102,3 +103,29 @@ def test_all_mlperf_limits_alone_and_jointly_equal_a_recount(recorded, objective
             assert alone == (good_by_hand(rows, None, tpot_s), 10_000)
             jointly += [both[0]] if run == "roundrobin" else []
     assert jointly == [1710, 146, 3335, 332, 3236, 1456, 3335, 1326, 0, 1403, 0]
+
+
+def good_by_aiperf(row, ttft_s, tpot_s):
+    """Apply AIPerf's rule: every value must be there and within its limit; no pace below two tokens."""
+    tokens = int(row["completion_tokens"] or 0)
+    if row["status"] != "ok" or not row["ttft_s"] or tokens < 2:
+        return False
+    ttft = Decimal(row["ttft_s"])
+    return ttft <= ttft_s and (Decimal(row["e2e_s"]) - ttft) / (tokens - 1) <= tpot_s
+
+
+@pytest.mark.shared
+def test_aiperfs_goodput_and_the_tokens_in_good_answers_equal_a_recount(recorded, objective_of):
+    for rows in recorded.values():
+        frame = frame_of(rows)
+        for ttft_ms, tpot_ms in MLPERF_MS:
+            limits = {"ttft_us": ttft_ms * 1_000, "tpot_us": tpot_ms * 1_000}
+            ttft_s, tpot_s = Decimal(ttft_ms) / 1_000, Decimal(tpot_ms) / 1_000
+            joint = Goodput(**limits, semantics=Semantics.AIPERF)
+            good = [row for row in rows if good_by_aiperf(row, ttft_s, tpot_s)]
+            assert fold(frame, objective_of(indicator=joint)).sums() == (len(good), 10_000)
+            kept = sum(int(row["completion_tokens"]) for row in rows if good_by_hand([row], ttft_s, tpot_s))
+            tokens = fold(frame, objective_of(indicator=TokenGoodput(**limits))).sums()
+            assert tokens[0] == kept
+            given = (int(row["completion_tokens"] or 0) for row in rows if row["status"] == "ok")
+            assert tokens[1] == sum(given) + sum(row["status"] != "ok" for row in rows)
