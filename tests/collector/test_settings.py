@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
 from collector.settings import EngineTarget, Settings, SettingsError, load
@@ -145,3 +147,8 @@ def test_a_missing_file_is_told(tmp_path):
 
 def test_a_remote_engine_is_named_by_its_own_host():
     assert str(EngineTarget(url="https://gpu-9.example/metrics").replica("node", 0)) == "gpu-9.example:443"
+
+
+def test_every_setting_is_documented(repository):
+    page = (repository / "docs" / "agent.md").read_text()
+    assert [one.name for one in fields(Settings) if f"`{one.name}`" not in page] == []
