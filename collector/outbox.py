@@ -30,6 +30,10 @@ _COMMIT_SECONDS: Final = 30.0
 _RETRY_SECONDS: Final = 1.0
 
 
+_URGENT: Final = frozenset({EventKind.XID, EventKind.GPU_LOST})
+"""What may wake a person does not wait for the batch to fill; storms of it are held back before."""
+
+
 class Buffer:
     """Rows that are not sealed yet, oldest first. Thread-safe."""
 
@@ -37,7 +41,7 @@ class Buffer:
         self.dropped: Counter[str] = Counter()
         """Rows dropped for want of room, by table."""
         self.ripe = threading.Event()
-        """Set while there is enough for a batch."""
+        """Set while there is enough for a batch, or something urgent in it."""
         self._capacity = capacity_bytes
         self._ripe_bytes = ripe_bytes
         self._lock = threading.Lock()
@@ -53,6 +57,8 @@ class Buffer:
             for record in records:
                 self._rows.append(record)
                 self._bytes += _weight(record)
+                if isinstance(record, Event) and record.kind in _URGENT:
+                    self.ripe.set()
             while self._bytes > self._capacity:
                 self.dropped[TABLE_OF[type(self._pop())].name] += 1
             if self._bytes >= self._ripe_bytes:

@@ -90,6 +90,17 @@ def test_a_size_seals_before_its_time(seal, eventually):
     assert [split(batch.body)[1][0].rows for batch in spool.taken] == [10, 10, 5]
 
 
+@pytest.mark.parametrize(
+    ("kind", "urgent"), [(EventKind.XID, True), (EventKind.GPU_LOST, True), (EventKind.DEPLOY, False)]
+)
+def test_what_may_wake_a_person_does_not_wait_for_a_batch_to_fill(kind, urgent):
+    buffer = Buffer(capacity_bytes=1_000_000, ripe_bytes=100_000)
+    buffer.offer([Event(at_us=1, kind=kind, host="h")])
+    told = buffer.ripe.is_set()
+    assert list(buffer.take()) == ["events"]
+    assert (told, buffer.ripe.is_set()) == (urgent, False)
+
+
 def test_a_batch_of_long_gap_lists_is_no_larger():
     buffer = Buffer(capacity_bytes=10_000_000, ripe_bytes=100_000)
     gaps = TokenGaps(request_id="r", ended_at_us=1, model="m", gaps_us=(5,) * 10_000)
