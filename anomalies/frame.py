@@ -18,7 +18,7 @@ from telemetry.frame import Floats, Frame, Ints, Mask, Numbers, Texts
 from telemetry.gaps import BOUNDS_US, BUCKETS
 from telemetry.identity import UNMAPPED, Vantage
 from telemetry.placement import PlacementSource
-from telemetry.samples import ReplicaState
+from telemetry.samples import ESTIMATES, ReplicaState
 
 OUTPUT_COUNTERS: Final = ("generation_tokens_total", "itl_count_total")
 """Either of them tells that tokens come out; prompt tokens alone do not tell that none do."""
@@ -76,6 +76,7 @@ class ReplicaFrame:
 
     kernel_busy: Signal
     sm_activity: Signal
+    """Where it was measured; an estimate made of kernel-busy or power is no second witness."""
     tensor_activity: Signal
     dram_activity: Signal
     power_watts: Signal
@@ -163,11 +164,18 @@ def build(
         gap_p99_us=_gap_p99(requests, names),
         in_flight=_in_flight(engine_samples, in_flight, names, grid),
         kernel_busy=gpu("kernel_busy_ratio"),
-        sm_activity=gpu("sm_activity_ratio"),
+        sm_activity=mean_over(members, gpu_where.place(_measured_sm(gpu_samples))),
         tensor_activity=gpu("tensor_activity_ratio"),
         dram_activity=gpu("dram_activity_ratio"),
         power_watts=gpu("power_watts"),
     )
+
+
+def _measured_sm(gpu_samples: Frame) -> Numbers:
+    """Return SM activity with the rows unknown whose source only estimates it."""
+    sm, source = gpu_samples.numbers("sm_activity_ratio"), gpu_samples.texts("activity_source")
+    estimated = np.any([source.equals(word) for word in ESTIMATES], axis=0)
+    return Numbers(sm.values, sm.valid & ~estimated)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from telemetry.identity import Vantage
 
@@ -22,6 +23,10 @@ class ActivitySource(StrEnum):
     KERNEL_BUSY = "kernel_busy"
     RECORDED = "recorded"
     SIMULATED = "simulated"
+
+
+ESTIMATES: Final = frozenset({ActivitySource.CLOCK_WEIGHTED, ActivitySource.POWER})
+"""Sources that make SM activity of something else: good for a page, no evidence of work or idleness."""
 
 
 class ReplicaState(StrEnum):

@@ -13,7 +13,7 @@ from telemetry.frame import Frame
 from telemetry.identity import UNMAPPED
 from telemetry.placement import Placement, PlacementSource
 from telemetry.requests import InFlightRequest, RequestRecord, Status
-from telemetry.samples import EngineSample, GpuSample, ReplicaState
+from telemetry.samples import ActivitySource, EngineSample, GpuSample, ReplicaState
 
 SECOND = 1_000_000
 
@@ -88,6 +88,16 @@ def test_gpu_signals_are_means_over_the_replicas_gpus():
     gpus = [GpuSample(at_us=0, gpu_uuid=f"GPU-{n}", host="h", sm_activity_ratio=n / 10) for n in (1, 2)]
     made = frame([sample(0)], gpus=gpus, placements=placements)
     assert made.sm_activity.values[0, 0] == pytest.approx(0.15) and not made.tensor_activity.known.any()
+
+
+@pytest.mark.parametrize(
+    ("source", "known"), [("gpm_counters", True), (None, True), ("clock_weighted", False), ("power", False)]
+)
+def test_an_estimate_is_no_evidence_of_sm_activity(source, known):
+    placed = Placement(at_us=0, replica="a", gpu_uuid="GPU-1", host="h")
+    told = None if source is None else ActivitySource(source)
+    gpu = GpuSample(at_us=0, gpu_uuid="GPU-1", host="h", sm_activity_ratio=0.4, activity_source=told)
+    assert frame([sample(0)], gpus=[gpu], placements=[placed]).sm_activity.known[0, 0] == known
 
 
 def test_a_gpu_that_is_silent_does_not_hide_its_twin():
