@@ -22,9 +22,11 @@ from telemetry.columns import TABLE, ColumnSpec, Kind
 from telemetry.identity import MAX_NAME_LENGTH, Vantage
 
 _USAGE: Final = "metadata.usage_object"
+"""Where tokens are counted; the counts beside it are zero, too, where nobody counted."""
 
 LITELLM: Final = RecordMap(
     vantage=Vantage.LOG,
+    whole_unless_told=True,
     sources=(
         FieldSource("request_id", ("id",), Unit.TEXT),
         FieldSource("tenant", ("metadata.user_api_key_alias", "metadata.user_api_key_hash"), Unit.TEXT),
@@ -38,9 +40,9 @@ LITELLM: Final = RecordMap(
         FieldSource("started_at_us", ("startTime",), Unit.UNIX_SECONDS),
         FieldSource("ended_at_us", ("endTime",), Unit.UNIX_SECONDS),
         FieldSource("ttft_us", ("completionStartTime",), Unit.UNIX_SECONDS),
-        FieldSource("prompt_tokens", ("prompt_tokens",), Unit.COUNT),
+        FieldSource("prompt_tokens", (f"{_USAGE}.prompt_tokens",), Unit.COUNT),
         FieldSource("cached_tokens", (f"{_USAGE}.prompt_tokens_details.cached_tokens",), Unit.COUNT),
-        FieldSource("output_tokens", ("completion_tokens",), Unit.COUNT),
+        FieldSource("output_tokens", (f"{_USAGE}.completion_tokens",), Unit.COUNT),
         FieldSource(
             "reasoning_tokens", (f"{_USAGE}.completion_tokens_details.reasoning_tokens",), Unit.COUNT
         ),

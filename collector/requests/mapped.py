@@ -50,6 +50,8 @@ class RecordMap:
     sources: tuple[FieldSource, ...]
     constants: Mapping[str, str] = field(default_factory=dict)
     """Texts that every record bears."""
+    whole_unless_told: bool = False
+    """Whether an input that does not say so was an answer that came whole, not streamed."""
 
 
 class RecordMaker:
@@ -82,7 +84,9 @@ class RecordMaker:
             else:
                 found[source.field] = value
         _complete_times(found, now_us)
-        found |= _since_start(found["started_at_us"], instants)
+        found |= _since_start(instants, found["started_at_us"], found["ended_at_us"])
+        if self._map.whole_unless_told:
+            found.setdefault("stream", False)
         _complete_ending(found)
         found["tenant"] = self._tenants.admit(found.get("tenant", UNKNOWN_TENANT))
         found["model"] = self._models.admit(found["model"])
@@ -134,8 +138,13 @@ def _complete_times(found: dict[str, Any], now_us: int) -> None:
     found |= {"started_at_us": started, "ended_at_us": ended, "e2e_us": e2e}
 
 
-def _since_start(started_at_us: int, instants: Mapping[str, int]) -> dict[str, int]:
-    return {name: at_us - started_at_us for name, at_us in instants.items() if at_us >= started_at_us}
+def _since_start(instants: Mapping[str, int], started_at_us: int, ended_at_us: int) -> dict[str, int]:
+    """Count instants from the start. One at the end says that it never came: so LiteLLM writes it."""
+    return {
+        name: at_us - started_at_us
+        for name, at_us in instants.items()
+        if started_at_us <= at_us < ended_at_us
+    }
 
 
 def _complete_ending(found: dict[str, Any]) -> None:

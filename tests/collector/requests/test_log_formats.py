@@ -2,7 +2,7 @@
 
 import pytest
 
-from collector.requests.log_formats import FormatError, format_of
+from collector.requests.log_formats import LITELLM, FormatError, format_of
 from collector.requests.mapped import FieldSource, RecordError, RecordMaker, RecordMap, look_up
 from collector.requests.units import Unit, converted
 from telemetry.identity import Vantage
@@ -164,3 +164,62 @@ def test_a_duration_wins_over_the_end_and_the_third_time_follows():
     for lacking in ({"s": NOW_US}, {"e": NOW_US}, {"d": 5}, {"s": NOW_US, "e": NOW_US - 1}):
         with pytest.raises(RecordError):
             made(chosen, **lacking)
+
+
+def litellm(**changes):
+    """What LiteLLM 1.109 writes of one request, as captured, what is not looked at left out."""
+    plain = {
+        "id": "x1",
+        "litellm_call_id": "6cca53e9-6b91-4cb8-9ae5-18487f664a56",
+        "call_type": "acompletion",
+        "stream": None,
+        "status": "success",
+        "startTime": NOW_US / 1e6 - 2,
+        "endTime": NOW_US / 1e6,
+        "completionStartTime": NOW_US / 1e6,
+        "model": "m",
+        "model_group": "",
+        "prompt_tokens": 7,
+        "completion_tokens": 2,
+        "api_base": "http://127.0.0.1:40011/v1",
+        "model_parameters": {"max_tokens": 9},
+        "error_information": {"error_code": "", "error_class": "", "traceback": ""},
+        "metadata": {
+            "user_api_key_alias": None,
+            "usage_object": {
+                "completion_tokens": 2,
+                "prompt_tokens": 7,
+                "completion_tokens_details": None,
+                "prompt_tokens_details": {"audio_tokens": None, "cached_tokens": 3},
+            },
+        },
+        "response": {"choices": [{"index": 0, "finish_reason": "length"}]},
+    }
+    return made(LITELLM, **plain | changes)
+
+
+def test_litellm_names_an_answer_that_came_whole_by_saying_nothing():
+    record = litellm()
+    assert (record.stream, record.ttft_us, record.e2e_us) == (False, None, 2_000_000)
+    assert (record.model, record.replica, record.finish) == ("m", "node-1:40011", Finish.LENGTH)
+    assert (record.prompt_tokens, record.cached_tokens, record.output_tokens) == (7, 3, 2)
+    assert (record.status, record.error_class, record.tenant) == (Status.OK, None, "__unknown__")
+
+
+def test_litellm_streams_tell_their_first_token():
+    record = litellm(stream=True, completionStartTime=NOW_US / 1e6 - 0.5)
+    assert (record.stream, record.ttft_us) == (True, 1_500_000)
+
+
+def test_a_failure_of_litellm_has_no_first_token_and_no_tokens():
+    failure = {"error_code": "429", "error_class": "RateLimitError"}
+    record = litellm(
+        stream=True,
+        status="failure",
+        error_information=failure,
+        metadata={},
+        prompt_tokens=0,
+        completion_tokens=0,
+    )
+    assert (record.status, record.http_status, record.error_class) == (Status.ERROR, 429, "RateLimitError")
+    assert (record.ttft_us, record.prompt_tokens, record.output_tokens) == (None, None, None)

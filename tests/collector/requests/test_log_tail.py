@@ -136,7 +136,7 @@ def test_after_a_kill_only_lines_not_surely_sealed_are_read_again(follow, log):
         ("[1]\n", "not a JSON object"),
         ("[" * 100_000 + "\n", "not JSON"),
         ('{"id": "x"}\n', "two of start, end and duration"),
-        (line("x", prompt_tokens="seven"), "prompt_tokens: not a number"),
+        (line("x", metadata={"usage_object": {"prompt_tokens": "7x"}}), "prompt_tokens: not a number"),
         (line("x", startTime=NOW + 5), "it ends before it starts"),
         (line("x", startTime=1, endTime=2), "is the clock right that wrote it"),
         ("x" * (log_tail.MAX_LINE_BYTES + 1) + "\n", "longer than"),

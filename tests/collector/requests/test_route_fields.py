@@ -203,14 +203,14 @@ def test_litellms_log():
         "startTime": now - 2,
         "completionStartTime": now - 1.5,
         "endTime": now,
-        "prompt_tokens": 7,
-        "completion_tokens": 3,
         "model_parameters": {"max_tokens": 9, "n": 2},
         "response": {"choices": [{"finish_reason": "stop"}]},
         "metadata": {
             "user_api_key_alias": "acme",
             "user_api_key_team_alias": "search",
             "usage_object": {
+                "prompt_tokens": 7,
+                "completion_tokens": 3,
                 "prompt_tokens_details": {"cached_tokens": 2},
                 "completion_tokens_details": {"reasoning_tokens": 1},
             },
