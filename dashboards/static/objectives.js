@@ -48,15 +48,15 @@ const spent = (one) =>
     { title: "bad", n: true, cell: (s) => !("tenant" in s || "status" in s) ? number(s.bad) : anchor("/requests", { tenant: s.tenant, model: s.model, replica: s.replica === "__unknown__" ? "" : s.replica, status: s.status === "under way" ? "" : s.status }, number(s.bad)) },
     { title: "of", n: true, optional: true, cell: (s) => number(s.total) },
     { title: "of all bad", n: true, cell: (s) => percent(s.share) },
-  ], one.spent, "No bad request in this range.", "who had the bad requests") +
-  (one.spent_by_group ? `<p class="note">This range holds too many requests to read each: only groups are told apart.</p>` : "");
+  ], one.spent, `None of the ${one.unit} in this range was bad.`, `who had the bad ${one.unit}`) +
+  (one.spent_by_group ? `<p class="note">This range holds too many facts to read each: only groups are told apart.</p>` : "");
 
 page("objectives", {
   html: (data) => {
     const one = data.selected;
     const detail = one ? [
       panel("detail", `${esc(one.title)}`, "", about(one)),
-      chart("good_share", "Good share of requests; a gap is a time without any", "w7", "", "tall"),
+      chart("good_share", `Good share of ${esc(one.unit)}; a gap is a time without any`, "w7", "", "tall"),
       chart("budget", "Budget left, over its whole window", "w5", "", "tall"),
       panel("pairs", "Windows that alert", "w6", pairs(one)),
       panel("spent", "What spent the budget, in this range", "w6", spent(one)),

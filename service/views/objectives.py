@@ -14,7 +14,6 @@ from service.views import promises
 from service.views.asking import (
     AT_VANTAGE,
     FRESH_US,
-    POINTS,
     Asked,
     Queries,
     columns,
@@ -22,6 +21,7 @@ from service.views.asking import (
     minutes_of,
     rows,
 )
+from service.views.burn_down import burn_down
 from service.views.sentences import Opening, Sentence, Tone, age, full_stop, plural
 from slo.burn import YES
 from slo.cells import Cells, fold, merge
@@ -32,7 +32,7 @@ from slo.objective import Objective
 from slo.overdue import overdue
 from telemetry.columns import TABLE
 from telemetry.frame import Frame
-from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MILLI, MICROS_PER_MINUTE
+from telemetry.units import MICROS_PER_HOUR
 
 _CELLS: Final = """
 SELECT bucket_us, group_key, argMax(good, (upto, written_at_us)) AS good,
@@ -41,10 +41,6 @@ SELECT bucket_us, group_key, argMax(good, (upto, written_at_us)) AS good,
    AND bucket_us >= {from_us:Int64} AND bucket_us < {to_us:Int64} AND dataset = {dataset:String}
    AND ({group:String} = '' OR group_key = {group:String})
  GROUP BY bucket_us, group_key"""
-_FIRST: Final = """
-SELECT min(bucket_us) AS at FROM count_cells
- WHERE objective_version = {version:String} AND bucket_width_us = 60000000
-   AND bucket_us >= {from_us:Int64} AND dataset = {dataset:String}"""
 _OVER_TIME: Final = (
     "SELECT intDiv(bucket_us, {width_us:Int64}) * {width_us:Int64} AS at, sum(good) AS good, "
     "sum(total) AS total FROM (" + _CELLS + ") GROUP BY at ORDER BY at"
@@ -147,9 +143,10 @@ def detailed(store: Facts, question: Asked, one: Chosen, *, source: str) -> dict
         "source": source,
         "pairs": _pairs(one),
         "spent": spent,
+        "unit": objective.indicator.unit,
         "spent_by_group": by_group,
         "spent_parties": objective.group_by if by_group else PARTIES[objective.indicator.table],
-        "budget": _budget(store, question, one),
+        "budget": burn_down(store, question, one.judgement, one.group),
     }
 
 
@@ -191,31 +188,6 @@ def _pairs(one: Chosen) -> list[dict[str, Any]]:
         }
         for at, pair in enumerate(one.objective.alerts.pairs)
     ]
-
-
-def _budget(store: Queries, question: Asked, one: Chosen) -> dict[str, list[Any]]:
-    """Return the share of the budget left at each point of its period, of the requests until then.
-
-    `left` is drawn above zero and `over` below, so that a spent budget has a colour of its own.
-    """
-    period_us = one.objective.period_us
-    width = max(period_us // POINTS // MICROS_PER_MINUTE, 1) * MICROS_PER_MINUTE
-    whole = replace(question, from_us=question.to_us - period_us)
-    at, good, total = (np.array([], dtype=np.int64) for _ in range(3))
-    first = rows(store, _FIRST, _bound(whole, one))[0]["at"]
-    if first:
-        width = min(
-            width, max((question.to_us - first) // POINTS // MICROS_PER_MINUTE, 1) * MICROS_PER_MINUTE
-        )
-        found = columns(store, _OVER_TIME, _bound(replace(whole, width_us=width), one))
-        at, good, total = (np.array(found[name], dtype=np.int64) for name in ("at", "good", "total"))
-    bad, seen = np.cumsum(total - good), np.cumsum(total)
-    kept = (1 - bad / np.maximum(seen * float(one.objective.budget), 1e-9)).tolist()
-    return {
-        "at": (at // MICROS_PER_MILLI).tolist(),
-        "left": [max(value, 0.0) for value in kept],
-        "over": [min(value, 0.0) for value in kept],
-    }
 
 
 def _spent(store: Facts, question: Asked, one: Chosen) -> tuple[list[dict[str, Any]], bool]:

@@ -150,6 +150,7 @@ def test_who_spent_a_budget_of_samples_is_told_by_host_and_gpu(story):
     one = view.Chosen(judgement=judge(objective, ring.counts()), group=0)
     told = view.detailed(story.facts, story.asked(name="power"), one, source="a file")
     watts = samples.numbers("power_watts")
+    assert told["unit"] == "samples"
     assert told["spent_parties"] == ("host", "gpu_uuid", "gpu_model")
     assert sum(each["bad"] for each in told["spent"]) == (watts.valid & (watts.values > 100)).sum() > 0
     assert all(each["host"] and each["gpu_uuid"] for each in told["spent"])
