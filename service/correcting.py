@@ -16,6 +16,7 @@ from service.counts import CellRows, ObjectiveCounts
 from service.fold import Fold
 from service.objectives.corrections import NamedCorrection, when_of
 from service.objectives.recurrence import dated
+from service.rollup import minutes_from
 from service.store.corrections import Ending, StoredCorrection
 from slo.calendars import Period
 from slo.cells import Cells, measured, merge
@@ -27,9 +28,7 @@ from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECON
 FILES: Final = "files"
 """Who asks for a correction that a file says."""
 
-MINUTES_US: Final = 34 * MICROS_PER_DAY
-"""How far back the cells of single minutes are surely there."""
-
+MONTH_US: Final = 30 * MICROS_PER_DAY
 LOOK_BACK_US: Final = 400 * MICROS_PER_DAY
 LOOK_AHEAD_US: Final = 2 * MICROS_PER_HOUR
 """Recurring corrections are dated so far ahead, anew every hour."""
@@ -165,8 +164,7 @@ def units_before(
     hours, at a time.
     """
     phase_us = before.from_us % MICROS_PER_HOUR
-    whole_us = (now_us - MINUTES_US - phase_us) // MICROS_PER_HOUR * MICROS_PER_HOUR + phase_us
-    middle_us = min(max(before.from_us, whole_us), before.to_us)
+    middle_us = min(minutes_from(before.from_us, now_us), before.to_us)
     mask, parts = Mask.of(corrections, MICROS_PER_MINUTE), [Cells.empty()]
     for start_us in range(middle_us, before.to_us, MICROS_PER_DAY):
         end_us = min(start_us + MICROS_PER_DAY, before.to_us)
@@ -174,8 +172,8 @@ def units_before(
         minutes = cells.read(objective.version, MICROS_PER_MINUTE, *ends).cells
         parts.append(_summed(measured(corrected(minutes, mask), objective)))
     mask = Mask.of(corrections, MICROS_PER_HOUR, phase_us=phase_us)
-    for start_us in range(before.from_us, middle_us, MINUTES_US):
-        ends = (at // MICROS_PER_HOUR for at in (start_us, min(start_us + MINUTES_US, middle_us)))
+    for start_us in range(before.from_us, middle_us, MONTH_US):
+        ends = (at // MICROS_PER_HOUR for at in (start_us, min(start_us + MONTH_US, middle_us)))
         hours = cells.read(objective.version, MICROS_PER_HOUR, *ends, phase_us=phase_us).cells
         parts.append(_summed(corrected(hours, mask)))
     return merge(parts)

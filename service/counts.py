@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -166,7 +166,8 @@ class ObjectiveCounts:
     def judge(self, now_us: int) -> Judgement:
         """Return every group judged at `now_us`."""
         self.ring.advance(now_us)
-        return judge(self.objective, self.ring.counts())
+        judged = judge(self.objective, self.ring.counts())
+        return replace(judged, corrections=self.corrections or ())
 
     def _fresh(self, cells: Cells, entry: int) -> Cells:
         if not self.must_be_single(entry):

@@ -26,6 +26,9 @@ NOTE: Final = "rolled_up"
 LATE_US: Final = 26 * MICROS_PER_HOUR
 """Facts come at most a day late: what is older than this had all its facts when it was rolled up."""
 
+MINUTES_US: Final = 34 * MICROS_PER_DAY
+"""How far back the cells of single minutes are surely there."""
+
 
 @dataclass(frozen=True, slots=True)
 class RollUp:
@@ -71,6 +74,15 @@ def phase(objective: Objective, at_us: int) -> int:
     """Return how long after a whole hour the hour cells of an objective begin."""
     window = objective.window
     return window.period(at_us).from_us % MICROS_PER_HOUR if isinstance(window, Calendar) else 0
+
+
+def minutes_from(from_us: int, now_us: int) -> int:
+    """Return from when on a period that begins at `from_us` is to be read by minutes; before it, by hours.
+
+    Hours of the period's own: it is a whole number of them after `from_us`, or that itself.
+    """
+    phase_us = from_us % MICROS_PER_HOUR
+    return max(from_us, (now_us - MINUTES_US - phase_us) // MICROS_PER_HOUR * MICROS_PER_HOUR + phase_us)
 
 
 def hourly(minutes: Cells, phase_us: int = 0) -> Cells:

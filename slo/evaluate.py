@@ -13,6 +13,7 @@ import numpy as np
 
 from slo.burn import NO, UNKNOWN, YES, Answers, budget_remaining, burn_rate, pair_fires
 from slo.cells import Key
+from slo.corrections import Correction
 from slo.objective import Objective
 from slo.pairs import Pair
 from slo.ring import Counts
@@ -59,11 +60,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Every group of an objective at one instant: `answers[p, g]` = whether pair p fires for g."""
+    """Every group of an objective at one instant: `answers[p, g]` = whether pair p fires for g.
+
+    `corrections` are the times that its counts leave out.
+    """
 
     objective: Objective
     counts: Counts
     answers: Answers
+    corrections: tuple[Correction, ...] = ()
 
     def holds(self, severity: Severity) -> Answers:
         """Return for each group whether any pair of a severity fires; NO if it has no pair."""
