@@ -131,7 +131,7 @@ def truth(scene: Scene, people: Clients, inbox: Inbox, repeats: int) -> dict[str
     told: dict[str, Cost] = {}
     for name, bare in (("proxy", fronts.direct), ("middleware", fronts.application)):
         with FRONTS[name][0](scene) as front, bare(scene) as plain:
-            runs = [_truth(TRUTH, people, inbox, (plain, front), f"{name}-{n}") for n in range(repeats)]
+            runs = [_truth(TRUTH, people, inbox, (plain, front), f"truth-{name}-{n}") for n in range(repeats)]
         told[name] = {key: round(median(run[key] for run in runs), 3) for key in runs[0]}
     return told
 
@@ -222,6 +222,7 @@ def main() -> None:
                     told[part] = truth(scene, people, inbox, wish.repeats)
         told["engine_let_go_ms_slowest_of_20"] = asyncio.run(_let_go(scene, fronts.proxy, 20))
         told["records"] = len(inbox.records)
+        told["load_average_after"] = round(psutil.getloadavg()[0], 1)
     tell(told, wish.out)
 
 

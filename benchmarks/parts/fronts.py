@@ -6,13 +6,13 @@ is not installed raises `Absent` with the reason.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import multiprocessing
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,12 +21,10 @@ from pathlib import Path
 
 import psutil
 import uvicorn
-import uvloop
 from parts.streams import Script, engine
 
 from collector.requests.middleware import InferometerMiddleware
-from collector.requests.proxy import serve
-from collector.requests.settings import MiddlewareSettings, load_settings
+from collector.requests.settings import MiddlewareSettings
 
 SPAWN = multiprocessing.get_context("spawn")
 NGINX = """
@@ -45,11 +43,12 @@ model_list:
 """
 
 
-_ALONE = {
+_ENVIRONMENT = {
+    "INFEROMETER_PROXY_SAMPLE_RATIO": "1",
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
 }
-"""So that LiteLLM asks nobody for prices and nobody for a key."""
+"""Every gap is wanted; and LiteLLM asks nobody for prices and nobody for a key."""
 
 
 class Absent(Exception):  # noqa: N818 - it says what is not here
@@ -99,21 +98,6 @@ def started(target: Callable[..., None], *arguments: object) -> Iterator[Front]:
         process.join()
 
 
-def _proxy(engine_port: int, path: str, pipe: Connection) -> None:
-    async def run() -> None:
-        wish = {
-            "upstream": (f"http://127.0.0.1:{engine_port}",),
-            "socket": path,
-            "listen": "127.0.0.1:0",
-            "sample_ratio": 1,
-        }
-        async with serve(load_settings(wish, {})) as serving:
-            pipe.send(int(serving.url.rpartition(":")[2]))
-            await asyncio.Event().wait()
-
-    uvloop.run(run())
-
-
 def _application(script: Script, path: str | None, pipe: Connection) -> None:
     """Serve the same streams as an ASGI application, inside the middleware when there is a socket."""
 
@@ -143,8 +127,11 @@ def direct(scene: Scene) -> Iterator[Front]:
 
 @contextlib.contextmanager
 def proxy(scene: Scene) -> Iterator[Front]:
-    """Our proxy before the scripted engine."""
-    with started(_proxy, scene.engine_port, str(scene.socket)) as front:
+    """`inferometer proxy` before the scripted engine, keeping the gaps of every request."""
+    port = _free_port()
+    command = [sys.executable, "-m", "inferometer", "proxy", "--listen", f"127.0.0.1:{port}"]
+    command += ["--upstream", f"http://127.0.0.1:{scene.engine_port}", "--socket", str(scene.socket)]
+    with _command(command, port) as front:
         yield front
 
 
@@ -187,7 +174,7 @@ def litellm(scene: Scene) -> Iterator[Front]:
 
 @contextlib.contextmanager
 def _command(command: list[str], port: int, seconds: float = 120.0) -> Iterator[Front]:
-    environment = {**os.environ, **_ALONE}
+    environment = {**os.environ, **_ENVIRONMENT}
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet)
     try:
