@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from collector.clock import HostClock
 from collector.health import Vital, counter, counters, gauges
@@ -16,8 +16,10 @@ from collector.intake import Deliver, Intake
 from collector.requests.log_formats import format_of
 from collector.requests.log_tail import LogTail
 from collector.requests.mapped import RecordMaker
-from collector.requests.otlp import OtlpDoor, SpanIntake
 from collector.settings import Settings
+
+if TYPE_CHECKING:
+    from collector.requests.otlp import OtlpDoor
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +33,7 @@ class RequestDoors:
 
     def __init__(self, settings: Settings, *, clock: HostClock, deliver: Deliver) -> None:
         self.intake = Intake(settings.records_socket, deliver=deliver)
-        spans = SpanIntake(host=settings.host, clock=clock, deliver=deliver)
-        self.otlp = OtlpDoor(spans, settings.otlp) if settings.otlp else None
+        self.otlp = _otlp_door(settings, clock, deliver)
         self.tails = [
             LogTail(
                 target.path,
@@ -114,3 +115,13 @@ class RequestDoors:
             return 0
         self._unreadable.discard(tail)
         return lines
+
+
+def _otlp_door(settings: Settings, clock: HostClock, deliver: Deliver) -> OtlpDoor | None:
+    if settings.otlp is None:
+        return None
+    # Protobuf takes 5 MB of memory: only from those who want it.
+    from collector.requests.otlp import OtlpDoor, SpanIntake  # noqa: PLC0415
+
+    spans = SpanIntake(host=settings.host, clock=clock, deliver=deliver)
+    return OtlpDoor(spans, settings.otlp)
