@@ -2,7 +2,7 @@
 
 import pytest
 
-from collector.requests.settings import SettingsError, load_settings
+from collector.requests.settings import SettingsError, load_middleware_settings, load_settings
 
 GOOD = {"upstream": ("http://127.0.0.1:8000",), "socket": "/run/inferometer.sock"}
 
@@ -69,3 +69,28 @@ def test_replicas_are_named_as_the_agent_names_them():
     assert [settings.replica_of(0), settings.replica_of(1)] == ["gpu-7:8000", "b.example:443"]
     named = load_settings({**GOOD, "replica": ("blue",)}, {})
     assert named.replica_of(0) == "blue"
+
+
+def test_the_middleware_is_told_by_its_environment_alone(tmp_path):
+    config = tmp_path / "middleware.toml"
+    config.write_text(f'pool = "file"\n[tenants]\n"{"a" * 64}" = "acme"\n')
+    told = {"SOCKET": "/s", "CONFIG": str(config), "INCLUDE_USAGE": "no", "REPLICA": "one"}
+    settings = load_middleware_settings(
+        {f"INFEROMETER_MIDDLEWARE_{key}": value for key, value in told.items()}
+    )
+    assert (settings.pool, settings.replica, settings.include_usage) == ("file", "one", False)
+    assert settings.tenants == {"a" * 64: "acme"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("POOL", "p", "socket: must be given, as INFEROMETER_MIDDLEWARE_SOCKET or in the file"),
+        ("UPSTREAM", "http://h:1", "upstream: no such setting; there are host, in_flight_most"),
+        ("SAMPLE_RATIO", "2", "sample_ratio: 2.0 is not between 0 and 1"),
+    ],
+)
+def test_a_wrong_setting_of_the_middleware_is_named(key, value, message):
+    given = {} if key == "POOL" else {"INFEROMETER_MIDDLEWARE_SOCKET": "/s"}
+    with pytest.raises(SettingsError, match=message):
+        load_middleware_settings({**given, f"INFEROMETER_MIDDLEWARE_{key}": value})
