@@ -71,7 +71,7 @@ class DcgmPage:
         """Return the labels in dcgm-exporter's order; those it leaves out when unknown are left out."""
         pairs = {
             "gpu": str(row.gpu_index),
-            "UUID": row.mig_parent_uuid or row.gpu_uuid,
+            "UUID": row.gpu_uuid,  # of a MIG instance its own: two of one profile must not be one series
             "pci_bus_id": row.pci_bus_id or "",
             "device": f"nvidia{row.gpu_index}",
             "modelName": row.gpu_model or "",

@@ -145,7 +145,7 @@ def dcgm_page() -> str:
         f"{labels} (`--hostname-label`; dcgm-exporter changed it in May 2026), `DCGM_FI_DRIVER_VERSION`. A value that was not measured is absent, never "
         "zero. Grafana's dashboard 12239, in both of its generations, shows data in every panel; a test asks all of its "
         "queries of a real Prometheus.\n\n"
-        "Two things differ from DCGM. `DCGM_FI_PROF_GR_ENGINE_ACTIVE` is the driver's kernel-busy ratio, the same "
+        "Three things differ from DCGM. A MIG instance has its profile and, instead of `GPU_I_ID`, its own `UUID`. `DCGM_FI_PROF_GR_ENGINE_ACTIVE` is the driver's kernel-busy ratio, the same "
         "thought measured at the driver's own pace. The `DCGM_FI_PROF_*` ratios come from NVML's GPM, which Hopper and newer "
         "have; on older GPUs they are absent.\n\n"
         f"| series | kind | dcgm-exporter's help | read from |\n|---|---|---|---|\n{rows}\n"

@@ -92,10 +92,13 @@ def test_what_was_not_measured_has_no_series_and_no_heading():
     assert DcgmPage("Hostname").render([gpu(up=False)]) == b""
 
 
-def test_a_mig_instance_bears_its_parents_uuid_and_its_profile():
-    row = gpu(gpu_uuid="MIG-1", mig_parent_uuid="GPU-a", mig_profile="1g.10gb", memory_used_bytes=1 << 20)
-    (line,) = lines_of(DcgmPage("Hostname"), row, name="DCGM_FI_DEV_FB_USED")
-    assert 'UUID="GPU-a"' in line and 'GPU_I_PROFILE="1g.10gb"' in line
+def test_two_mig_instances_of_one_profile_are_two_series():
+    instance = {"mig_parent_uuid": "GPU-a", "mig_profile": "1g.10gb", "memory_used_bytes": 1 << 20}
+    rows = [gpu(gpu_uuid=uuid, **instance) for uuid in ("MIG-1", "MIG-2")]
+    one, other = lines_of(DcgmPage("Hostname"), *rows, name="DCGM_FI_DEV_FB_USED")
+    assert one != other and all(
+        'gpu="3"' in line and 'GPU_I_PROFILE="1g.10gb"' in line for line in (one, other)
+    )
 
 
 def test_link_rates_are_what_a_counter_grew_by_between_two_pages():
