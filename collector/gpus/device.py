@@ -89,8 +89,8 @@ class GpuDevice:
     def _field_values(self, now_us: int) -> tuple[dict[str, Any], float | None]:
         """Return the columns that come as field values, or by a call instead, and the mean power.
 
-        The energy counter is the truth that money is made of; the power is for people. A power
-        that no field tells is the counter's own mean, so that one more call is always enough.
+        Joules are counted by the energy counter; the power is for people. A power that no field
+        tells is the counter's own mean, so that one more call is always enough.
         """
         told: dict[str, Any] = dict(self._fields.read())
         if self._energy_by_call:

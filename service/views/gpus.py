@@ -74,7 +74,8 @@ _FRESH: Final = " AND at_us >= {fresh_us:Int64}"
 """Only what is fresh at the range's end is shown as how things stand: a stale value is no value."""
 _COUNTERS: Final = ("throttle_power_us_total", "throttle_thermal_us_total", "throttle_hardware_us_total")
 _HEARD: Final = (
-    "SELECT gpu_uuid, intDiv(max(at_us), 1000) AS at_ms, any(gpu_model) AS gpu_model, "
+    "SELECT gpu_uuid, intDiv(max(at_us), 1000) AS at_ms, "
+    "any(concat(gpu_model, if(isNull(mig_profile), '', concat(' MIG ', mig_profile)))) AS gpu_model, "
     "any(gpu_index) AS gpu_index, any(host) AS host"
     + _GPU_SCOPE
     + " GROUP BY gpu_uuid ORDER BY gpu_uuid LIMIT 20000"

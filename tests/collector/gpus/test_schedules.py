@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SEEDS, AT_ONCE = 250, 25
+SEEDS, AT_ONCE = 500, 50
 
 
 @pytest.fixture(scope="module")

@@ -173,6 +173,18 @@ def test_the_replica_filter_shows_its_gpus_and_its_events_alone(story):
     assert {row["gpu_uuid"] for row in body["gpus"]} == held
 
 
+def test_a_mig_instance_is_named_with_its_profile(own_story):
+    rows = [
+        GpuSample(at_us=own_story.now_us - S, gpu_uuid="GPU-cut", host="h", gpu_model="H100"),
+        GpuSample(at_us=own_story.now_us - S, gpu_uuid="MIG-a", host="h", gpu_model="H100",
+                  mig_parent_uuid="GPU-cut", mig_profile="1g.10gb"),
+    ]  # fmt: skip
+    own_story.store("gpu_samples", rows)
+    _, body = gpus.view(own_story.facts, own_story.asked(), fleet_of(own_story), [])
+    named = {row["gpu_uuid"]: row["gpu_model"] for row in body["gpus"]}
+    assert (named["GPU-cut"], named["MIG-a"]) == ("H100", "H100 MIG 1g.10gb")
+
+
 def test_throttled_time_is_the_growth_of_the_counters_over_resets(own_story):
     totals = (5 * S, 6 * S, 1 * S, 3 * S)  # the driver was loaded anew between the second and the third
     samples = [
