@@ -21,6 +21,7 @@ from service.api import (
     pages,
     session,
     stream,
+    trials,
     views,
 )
 from service.wiring import Service
@@ -38,6 +39,7 @@ ROUTERS: Final = (
     corrections,
     forecasts,
     objectives,
+    trials,
 )
 
 

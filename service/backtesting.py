@@ -6,7 +6,7 @@ no fact is read. Nothing is written, and nothing that is judged now changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, Self
@@ -25,6 +25,8 @@ from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE
 
 LONGEST_RANGE_US: Final = 62 * MICROS_PER_DAY
 """As far back as requests are kept."""
+_TIMED: Final = ("vantage", "pool")
+"""What `of_record` reads."""
 _DATASETS: Final = "SELECT DISTINCT dataset FROM requests ORDER BY dataset"
 _VANTAGES: Final = "SELECT DISTINCT vantage FROM requests WHERE dataset = {dataset:String}"
 
@@ -51,7 +53,7 @@ class History:
         chosen = next((vantage for vantage in Vantage if vantage in seen), Vantage.EDGE)
 
         def of_record(rows: Frame) -> Frame:
-            return rows.take(rows.texts("vantage").equals(chosen)) if "vantage" in rows.columns else rows
+            return rows.take(rows.texts("vantage").equals(chosen)) if rows.table == "requests" else rows
 
         return cls(facts, of_record, dataset)
 
@@ -62,7 +64,20 @@ class History:
     def rows(self, objective: Objective, from_us: int, to_us: int) -> Frame:
         """Return the facts of [from_us, to_us) that count. One query."""
         table = objective.indicator.table
-        columns = columns_of([objective])[table]
+        return self.read(table, columns_of([objective])[table], from_us, to_us)
+
+    def read(self, table: str, columns: Collection[str], from_us: int, to_us: int) -> Frame:
+        """Return these columns of a table's rows of [from_us, to_us) that count. One query."""
+        found = self.facts.frame(table, from_us=from_us, to_us=to_us, dataset=self.dataset, columns=columns)
+        return self.of_record(found)
+
+    def facts_of(self, objective: Objective, from_us: int, to_us: int) -> Frame:
+        """Return the facts of [from_us, to_us) that count, with no column that judging does not read.
+
+        Without the ids of requests they take a tenth of the memory. One query.
+        """
+        table = objective.indicator.table
+        columns = {*objective.columns, *(_TIMED if table == "requests" else ())}
         found = self.facts.frame(table, from_us=from_us, to_us=to_us, dataset=self.dataset, columns=columns)
         return self.of_record(found)
 
@@ -74,9 +89,9 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How much of an objective's time has been counted, 0..1."""
+    """How much of the time has been read for an objective or dataset, 0..1."""
 
-    objective: str
+    subject: str
     share: float
 
 

@@ -32,6 +32,7 @@ from service.evaluator import Evaluator, Parts
 from service.finding_rows import FindingStore
 from service.fold import READER as FOLD
 from service.fold import Fold, columns_of
+from service.imports import Imports
 from service.in_force import Counted, InForce, Origins, wanted
 from service.ingest.recent import Recent
 from service.jobs import Job, Jobs
@@ -114,6 +115,7 @@ class Service:
         )
         self.in_force = InForce(origins, counted, now=now, clock=now_us)
         self.correcting = Correcting(self.state.corrections, origins.watched, self.fold, self.cells, now_us)
+        self.imports = Imports(self.facts, group_cap=settings.group_cap, clock=now_us)
         self.billing = self._new_billing()
         keep_us = int(settings.keep_firing_seconds * MICROS_PER_SECOND)
         self.alerting = Alerting(self.state.alerts, policy=Policy(keep_firing_us=keep_us))
@@ -137,16 +139,15 @@ class Service:
         except _MENDABLE as error:
             raise _unable(error) from error
         try:
-            stores.state.prices.add(prices, settings.currency, now_us=now_us())
             state = stores.state
+            state.prices.add(prices, settings.currency, now_us=now_us())
             origins = Origins(watched=watched, documents=state.objective_documents, versions=state.objectives)
             service = cls(settings, stores, origins, url)
             state.objectives.replace(service.objectives.stored(), now_us=now_us())
             service.receiving.keep(settings.receivers, tell=tell)
-            if not stores.state.tokens.listed():
-                service.new_admin_token = stores.state.tokens.create(
-                    FIRST_TOKEN_NAME, Role.ADMIN, now_us=now_us()
-                )
+            if not state.tokens.listed():
+                token = state.tokens.create(FIRST_TOKEN_NAME, Role.ADMIN, now_us=now_us())
+                service.new_admin_token = token
         except _MENDABLE as error:
             stores.close()
             raise _unable(error) from error

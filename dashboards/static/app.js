@@ -8,13 +8,14 @@ const params = () => new URLSearchParams(location.search);
 const at = (id) => document.getElementById(id);
 
 export const filter = (name) => params().get(name);
-export const pinned = () => params().has("to");
+export const pinned = () => params().has("to") || params().has("dataset");
+const KEPT = ["range", "to", "compare", "dataset"]; // what time and facts are shown stays from page to page
 export const now = () => Date.now() + state.offset;
 
 // An address within these pages: what time is shown stays, filters are given anew.
 export function link(path, filters = {}) {
   const next = new URLSearchParams();
-  for (const key of ["range", "to", "compare"]) if (params().has(key)) next.set(key, params().get(key));
+  for (const key of KEPT) if (params().has(key)) next.set(key, params().get(key));
   for (const [key, value] of Object.entries(filters)) if (value !== null && value !== undefined && value !== "") next.set(key, value);
   const query = next.toString();
   return query ? `${path}?${query}` : path;
@@ -22,7 +23,7 @@ export function link(path, filters = {}) {
 
 export const anchor = (path, filters, html) => `<a href="${esc(link(path, filters))}">${html}</a>`;
 
-function go(changes) {
+export function go(changes) {
   const next = params();
   for (const [key, value] of Object.entries(changes)) value === null ? next.delete(key) : next.set(key, value);
   location.search = next.toString();
@@ -33,18 +34,19 @@ function frame() {
   range.value = params().get("range") ?? range.value;
   range.onchange = () => go({ range: range.value });
   const width = range.selectedOptions[0].dataset.seconds * 1000;
-  const end = pinned() ? Date.parse(params().get("to")) : Date.now();
+  const end = params().has("to") ? Date.parse(params().get("to")) : Date.now();
   const moved = (by) => (end + by >= Date.now() ? null : `${iso(end + by)}Z`);
   at("earlier").onclick = () => go({ to: moved(-width) });
   at("later").onclick = () => go({ to: moved(width) });
   at("later").disabled = !pinned();
+  if (params().has("dataset")) for (const id of ["range", "earlier", "later", "compare"]) at(id).disabled = true; // all of it is shown
   at("pin").textContent = pinned() ? "back to live" : "pin";
-  at("pin").onclick = () => go({ to: pinned() ? null : `${iso(now())}Z` });
+  at("pin").onclick = () => go({ to: pinned() ? null : `${iso(now())}Z`, dataset: null });
   at("compare").setAttribute("aria-pressed", String(params().has("compare")));
   at("compare").onclick = () => go({ compare: params().has("compare") ? null : "1" });
-  for (const each of document.querySelectorAll("nav a")) each.href = link(each.getAttribute("href"));
+  for (const each of document.querySelectorAll("nav a")) if (!params().has("dataset")) each.href = link(each.getAttribute("href"));
   at("filters").innerHTML = [...params()]
-    .filter(([key, value]) => !["range", "to", "compare"].includes(key) && value)
+    .filter(([key, value]) => !KEPT.includes(key) && value)
     .map(([key, value]) => {
       const rest = Object.fromEntries([...params()].filter(([other]) => other !== key));
       return `<a class="chip" href="${esc(link(location.pathname, rest))}" aria-label="no longer only ${esc(NAMES[key] ?? key)} ${esc(value)}">${esc(NAMES[key] ?? key)} <b>${esc(value)}</b> ✕</a>`;
@@ -81,7 +83,7 @@ function age() {
   const stale = state.newest !== null && now() - state.newest > state.stale;
   const heard = state.newest === null ? "no facts yet" : `newest fact ${ago(state.newest, now())}`;
   const [kind, text] = pinned()
-    ? ["pinned", `ends ${clock(Date.parse(params().get("to")))} UTC`]
+    ? ["pinned", params().has("dataset") ? "an imported recording" : `ends ${clock(Date.parse(params().get("to")))} UTC`]
     : !state.connected ? ["stale", `not connected, ${heard}`]
     : stale ? ["stale", `stale, ${heard}`]
     : state.newest === null ? ["none", heard] : ["", heard];

@@ -36,7 +36,7 @@ export function money(nano, currency = "USD") {
 }
 
 export const iso = (ms) => new Date(ms).toISOString().slice(0, 19);
-const utc = (ms) => `${iso(ms).replace("T", " ")} UTC`;
+export const utc = (ms) => `${iso(ms).replace("T", " ")} UTC`;
 
 // Relative, with the absolute time on hover; the other way round in `clock`.
 export function ago(ms, nowMs) {

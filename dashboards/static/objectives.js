@@ -1,7 +1,8 @@
 // Every promise; with ?name= one of them: its minutes, windows and what spent the budget.
-import { anchor, page } from "./app.js";
+import { anchor, filter, go, page } from "./app.js";
 import { draw, drawAll } from "./charts.js";
-import { PROMISES, PROXY, budget, burn, chart, esc, number, panel, percent, sub, table, tag } from "./format.js";
+import { PROMISES, PROXY, budget, burn, chart, esc, number, panel, percent, sub, table, tag, utc } from "./format.js";
+import { trial, tryOut } from "./trial.js";
 
 const WINDOWS = ["5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"];
 const seen = (rows) => [...new Set([...WINDOWS, ...rows.flatMap((r) => Object.keys(r.burn))])].filter((w) => rows.some((r) => w in r.burn));
@@ -22,7 +23,40 @@ const list = (rows) =>
   );
 
 const about = (one) => `<p>${esc(one.promise)}${one.description ? `. ${esc(one.description)}` : ""}</p>
-  ${sub(`Version <code>${esc(one.version)}</code>, ${one.guess ? `a guess made from nothing but habit: write your own with ${PROMISES}` : `from ${esc(one.source)}`}. ${anchor("/objectives", {}, "All objectives")}`)}`;
+  ${sub(`Version <code>${esc(one.version)}</code>${one.versions.length ? ` in force since ${utc(one.versions[0].from_ms)}` : ""}, ${one.guess ? `a guess made from nothing but habit: write your own with ${PROMISES}` : `from ${esc(one.source)}`}. ${anchor("/objectives", {}, "All objectives")}`)}
+  ${one.versions.length > 1 ? `<details class="data"><summary>${number(one.versions.length - 1)} earlier</summary>${table([
+    { title: "version", cell: (v) => `<code>${esc(v.version)}</code>` },
+    { title: "promise", cell: (v) => esc(v.promise) },
+    { title: "in force", cell: (v) => `${utc(v.from_ms)} ${v.to_ms === null ? "on" : `to ${utc(v.to_ms)}`}` },
+  ], one.versions, "", "versions")}</details>` : ""}`;
+
+// What is on its way into force, and what is wrong in files: neither stands in the way of what is in force.
+const changes = (data) => {
+  const told = [];
+  if (data.counting) {
+    const { names, done, total } = data.counting;
+    told.push(`<p><b>${names.map(esc).join(", ")}</b> ${names.length === 1 ? "is" : "are"} being counted: <progress value="${done}" max="${Math.max(total, 1)}"></progress> ${number(done)} of ${number(total)} hours. Until then an earlier version stays in force.</p>`);
+  }
+  if (data.mistakes.length) told.push(`<p class="alarm">A file of objectives cannot be read; what it said before is in force.</p><ul>${data.mistakes.map((one) => `<li><code>${esc(one)}</code></li>`).join("")}</ul>`);
+  return told.length ? [panel("changes", "Objectives that change", "", told.join(""))] : [];
+};
+
+const facts = (data) => {
+  if (!Object.keys(data.datasets).length) return [];
+  const options = [["", "what is live"], ...Object.entries(data.datasets).map(([name, title]) => [name, `imported: ${title}`])];
+  return [`<div class="chooser" id="chooser"><label for="dataset">facts</label> <select id="dataset">${options.map(([value, title]) => `<option value="${esc(value)}"${value === (filter("dataset") ?? "") ? " selected" : ""}>${esc(title)}</option>`).join("")}</select></div>`];
+};
+
+const ahead = (forecast) => {
+  if (!forecast) return "";
+  const when = (us) => (us === null ? "not within one period" : utc(us / 1000));
+  if (forecast.earliest_us === null) return "Four in five futures leave budget until the period has passed.";
+  return `Four in five times the rest is spent between ${when(forecast.earliest_us)} and ${forecast.latest_us === null ? "after one period" : when(forecast.latest_us)}, likely ${forecast.likely_us === null ? "not within one period" : `by ${when(forecast.likely_us)}`}.`;
+};
+const burnDown = (one) => {
+  const { at, low, middle, high } = one.forecast?.band ?? {};
+  return { ...one.budget, ahead: at ?? [], low: low ?? [], middle: middle ?? [], high: high ?? [] };
+};
 
 const pairs = (one) =>
   one.group === null
@@ -56,17 +90,21 @@ page("objectives", {
     const one = data.selected;
     const detail = one ? [
       panel("detail", `${esc(one.title)}`, "", about(one)),
+      trial(one),
       chart("good_share", `Good share of ${esc(one.unit)}; a gap is a time without any`, "w7", "", "tall"),
-      chart("budget", "Budget left, over its whole window", "w5", "", "tall"),
+      chart("budget", "Budget left, over its whole window", "w5", ahead(one.forecast), "tall"),
       panel("pairs", "Windows that alert", "w6", pairs(one)),
       panel("spent", "What spent the budget, in this range", "w6", spent(one)),
     ] : [];
     const more = data.objectives_in_all > data.objectives.length ? `<p class="note">The ${data.objectives.length} with the least budget of ${number(data.objectives_in_all)}.</p>` : "";
-    return [...detail, panel("list", one ? `Every group of ${esc(one.name)}` : "Objectives, by budget left", "", list(data.objectives) + more)].join("");
+    return [...facts(data), ...changes(data), ...detail, panel("list", one ? `Every group of ${esc(one.name)}` : "Objectives, by budget left", "", list(data.objectives) + more)].join("");
   },
   draw: async (data, root) => {
+    const chooser = root.querySelector("#dataset");
+    if (chooser) chooser.onchange = () => go({ dataset: chooser.value || null, group: null, to: null });
     if (!data.selected) return;
+    await tryOut(data.selected, root, data);
     await drawAll(root, data, [["good_share", "good_share"]]);
-    await draw(root, "budget", "budget", data.selected.budget);
+    await draw(root, "budget", "budget", burnDown(data.selected));
   },
 });

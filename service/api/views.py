@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -10,8 +11,12 @@ from fastapi import APIRouter, HTTPException, Query, Request
 
 from dashboards.pages import USUAL_RANGE
 from service.api.callers import Reader, TheService
+from service.api.objectives import counting, versions
 from service.clock import now_us
 from service.finding_rows import known
+from service.foresight import band, foresee, row
+from service.imports import short_name
+from service.trying import movable
 from service.views import (
     alerts,
     cost,
@@ -70,14 +75,44 @@ def _overview(service: Service, question: Asked) -> tuple[Opening, Body]:
 
 def _objectives(service: Service, question: Asked) -> tuple[Opening, Body]:
     latest = service.evaluator.latest
+    if question.dataset:
+        judged = service.imports.judged(question.dataset, service.objectives.objectives, question.to_us)
+        latest = replace(latest, judgements=judged)
     one = objectives.chosen(latest.judgements, question)
     detail = None
     if one is not None:
-        written = service.objectives.find(one.objective.name)
-        source = "" if written is None else written.source
-        detail = objectives.detailed(service.facts, question, one, source=source)
+        detail = objectives.detailed(service.facts, question, one) | _standing(service, question, one)
     opening, body = objectives.view(latest, question, one, detail)
+    body |= {
+        "datasets": service.imports.names(),
+        "tries_unasked": one is not None and objectives.few(service.facts, question, one),
+        "counting": counting(service),
+        "mistakes": [str(mistake) for mistake in service.in_force.mistakes],
+    }
     return opening, body | _charts(question, lambda asked_: objectives.charts(service.facts, asked_, one))
+
+
+def _standing(service: Service, question: Asked, one: objectives.Chosen) -> Body:
+    """Return where one objective comes from, since when, what can be moved, and what is to come."""
+    name = one.objective.name
+    written = service.objectives.find(name)
+    keys = [] if one.verdict is None or question.pinned else [one.verdict.group]
+    forecast = next(iter(foresee(service.facts, one.objective, keys, question.now_us).values()), None)
+    return {
+        "source": "" if written is None else written.source,
+        "versions": [
+            {
+                "version": each.version,
+                "promise": each.promise,
+                "from_ms": milliseconds(each.from_us),
+                "to_ms": milliseconds(each.to_us),
+            }
+            for each in versions(service, name)
+        ],
+        "movable": movable(one.objective),
+        "target": f"{one.objective.target * 100:f}",
+        "forecast": None if forecast is None else row(forecast) | {"band": band(forecast)},
+    }
 
 
 def _gpus(service: Service, question: Asked) -> tuple[Opening, Body]:
@@ -158,6 +193,8 @@ def view(
     filters = {key: value for key, value in request.query_params.items() if key not in COMMON - {"compare"}}
     try:
         question = asked(now_us(), range_, filters, to=to, vantages=service.settings.vantages)
+        if "dataset" in filters:
+            question = service.imports.question(question, filters["dataset"])
     except ViewError as error:
         raise HTTPException(422, str(error)) from None
     key = (name, range_, to, frozenset(filters.items()))
@@ -181,7 +218,9 @@ def _answer(service: Service, question: Asked, name: str) -> Body:
     if silence is not None and not question.pinned:
         opening = Opening(silence.tone, [*silence.sentences, *opening.sentences])
     marks = service.marks()
-    if question.pinned:
+    if question.dataset:
+        marks.append(f"IMPORTED: {short_name(question.dataset)}, judged by the objectives in force now")
+    elif question.pinned:
         marks.append("LOOKING BACK: promises, fleet and alerts are as they stand now")
     in_range = alerts.finding_rows(service.state.findings, question)
     return {

@@ -121,8 +121,7 @@ def asked(
     if range_name not in RANGES:
         raise ViewError(f"range {range_name!r}: not one of {', '.join(RANGES)}")
     length = RANGES[range_name]
-    wanted = length / POINTS / MICROS_PER_SECOND
-    width = next((w for w in _WIDTHS_SECONDS if w >= wanted), _WIDTHS_SECONDS[-1]) * MICROS_PER_SECOND
+    width = width_of(length)
     end = now_us // MICROS_PER_SECOND * MICROS_PER_SECOND + MICROS_PER_SECOND
     if to is not None:
         end = min(end, instant(to))
@@ -135,6 +134,12 @@ def asked(
         filters=filters,
         vantages=vantages or {},
     )
+
+
+def width_of(length_us: int) -> int:
+    """Return how wide the buckets of a chart are that shows so much time."""
+    wanted = length_us / POINTS / MICROS_PER_SECOND
+    return next((w for w in _WIDTHS_SECONDS if w >= wanted), _WIDTHS_SECONDS[-1]) * MICROS_PER_SECOND
 
 
 def instant(text: str) -> int:

@@ -24,7 +24,7 @@ from service.views.asking import (
 from service.views.burn_down import burn_down
 from service.views.sentences import Opening, Sentence, Tone, age, full_stop, plural
 from slo.burn import YES
-from slo.cells import Cells, fold, merge
+from slo.cells import UNKNOWN_WORD, Cells, fold, merge
 from slo.conditions import counted, left, period, subject, times
 from slo.durations import written
 from slo.evaluate import Judgement, Verdict
@@ -128,7 +128,7 @@ def view(
     return _opening(evaluation, question, one), body
 
 
-def detailed(store: Facts, question: Asked, one: Chosen, *, source: str) -> dict[str, Any]:
+def detailed(store: Facts, question: Asked, one: Chosen) -> dict[str, Any]:
     """Return what the page shows of one objective. Six statements, two of raw requests."""
     objective, verdict = one.objective, one.verdict
     spent, by_group = _spent(store, question, one)
@@ -140,7 +140,6 @@ def detailed(store: Facts, question: Asked, one: Chosen, *, source: str) -> dict
         "description": objective.description,
         "version": objective.version,
         "guess": objective.guess,
-        "source": source,
         "pairs": _pairs(one),
         "spent": spent,
         "unit": objective.indicator.unit,
@@ -190,6 +189,13 @@ def _pairs(one: Chosen) -> list[dict[str, Any]]:
     ]
 
 
+def few(store: Queries, question: Asked, one: Chosen) -> bool:
+    """Tell whether the facts that a trial of the range reads are so few that it can be made unasked."""
+    longest = max(one.objective.paired_us, default=0)
+    asked = replace(question, from_us=question.from_us - longest)
+    return int(rows(store, _ROWS[one.objective.indicator.table], asked.bound())[0]["rows"]) <= MOST_RAW_ROWS
+
+
 def _spent(store: Facts, question: Asked, one: Chosen) -> tuple[list[dict[str, Any]], bool]:
     """Return who had the bad requests, most first, and whether only groups could be told apart."""
     table = one.objective.indicator.table
@@ -208,6 +214,7 @@ def _frame(store: Facts, table: str, question: Asked, columns: Collection[str] |
         table,
         from_us=question.from_us,
         to_us=question.to_us,
+        dataset=question.dataset,
         where=AT_VANTAGE if table in ("requests", "in_flight") else "",
         params={name: bound[name] for name in ("vantage_pools", "vantage_words")},
         columns=columns,
@@ -234,16 +241,27 @@ def spent_by(ended: Frame, under_way: Frame, one: Chosen) -> list[dict[str, Any]
     Facts of other tables are told by `PARTIES`.
     """
     objective, parties = one.objective, PARTIES[ended.table]
-    selector = dict(objective.selector)
     if one.group is not None:
-        selector |= dict(zip(objective.group_by, one.judgement.counts.keys[one.group], strict=True))
-    by_party = replace(objective, selector=tuple(selector.items()), group_by=parties)
+        ended, under_way = (_in_group(frame, one) for frame in (ended, under_way))
+    by_party = replace(objective, group_by=parties)
     if ended.table != "requests":
         return ranked(fold(ended, by_party), parties)
     waiting = replace(by_party, group_by=parties[:-1])
     late = overdue(under_way, waiting, ended.texts("request_id").words).cells
     late = late.renamed([(*key, UNDER_WAY) for key in late.keys])
     return ranked(merge([fold(ended, by_party), late]), parties)
+
+
+def _in_group(facts: Frame, one: Chosen) -> Frame:
+    """Return the rows of the chosen group; none of a table that does not know what it is grouped by."""
+    rows = np.ones(facts.rows, dtype=np.bool_)
+    key = () if one.group is None else one.judgement.counts.keys[one.group]
+    for column, word in zip(one.objective.group_by, key, strict=False):
+        if column not in facts.columns:
+            return Frame.empty(facts.table)
+        texts = facts.texts(column)
+        rows &= texts.equals(word) | ((texts.codes < 0) & (word == UNKNOWN_WORD))
+    return facts.take(rows)
 
 
 def ranked(cells: Cells, names: Sequence[str], *, most: int = 20) -> list[dict[str, Any]]:
@@ -265,7 +283,8 @@ def _opening(evaluation: Evaluation, question: Asked, one: Chosen | None) -> Ope
         missing = Sentence(f"No objective is called {question.filters['name']!r}.", "/objectives")
         return Opening(Tone.UNKNOWN, [missing])
     if one is not None and one.verdict is not None:
-        return _of_one(one.verdict)
+        opening = _of_one(one.verdict)
+        return Opening(opening.tone, [*opening.sentences, *promises.left_out(one.judgement)])
     judged = evaluation.judgements if one is None else (one.judgement,)
     tally = promises.tally(judged)
     if not tally.promises:
@@ -298,7 +317,8 @@ def _left_words(ratio: float) -> str:
 
 def _of_one(verdict: Verdict) -> Opening:
     objective = verdict.objective
-    hour = verdict.window(min(MICROS_PER_HOUR, objective.period_us))
+    least_us = min(MICROS_PER_HOUR, objective.period_us)
+    hour = next(each for each in verdict.windows if each.window_us >= least_us)
     whole = verdict.window(objective.period_us)
     if verdict.budget_remaining is None:
         return Opening(Tone.UNKNOWN, [_NO_DATA])

@@ -172,6 +172,22 @@ def troubled(tmp_path_factory):
     assert "Traceback" not in watched.log
 
 
+@pytest.fixture(scope="session")
+def watched():
+    """Return a way to start a service of one's own: `with watched(folder, SETTING="...") as running`."""
+
+    @contextlib.contextmanager
+    def start(home: Path, **settings: str):
+        running = Watched(home, **settings)
+        try:
+            yield running
+        finally:
+            running.stop()
+        assert "Traceback" not in running.log
+
+    return start
+
+
 @pytest.fixture
 def closed(tmp_path):
     """Return a service that nobody has told anything, and that asks readers for a token."""

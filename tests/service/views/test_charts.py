@@ -41,7 +41,7 @@ def test_every_figure_is_filled_with_columns_that_its_view_gives(story):
         assert rows
         for row in rows:
             assert template.columns <= row.keys(), name
-    elsewhere = {"good_share", "budget"}
+    elsewhere = {"good_share", "budget", "trial"}
     assert templates().keys() == given.keys() | elsewhere
 
 

@@ -45,7 +45,7 @@ def detail(story, objectives, judgements):
     def make(**filters):
         question = story.asked(**filters)
         one = view.chosen(judgements, question)
-        told = view.detailed(story.facts, question, one, source="a file")
+        told = view.detailed(story.facts, question, one)
         return told | view.charts(story.facts, question, one)
 
     return make
@@ -148,7 +148,7 @@ def test_who_spent_a_budget_of_samples_is_told_by_host_and_gpu(story):
     ring = Ring(windows_us=objective.windows_us, now_us=story.now_us, group_cap=100)
     ring.add(fold(samples, objective))
     one = view.Chosen(judgement=judge(objective, ring.counts()), group=0)
-    told = view.detailed(story.facts, story.asked(name="power"), one, source="a file")
+    told = view.detailed(story.facts, story.asked(name="power"), one)
     watts = samples.numbers("power_watts")
     assert told["unit"] == "samples"
     assert told["spent_parties"] == ("host", "gpu_uuid", "gpu_model")
@@ -189,6 +189,6 @@ def test_a_request_that_hangs_has_spent_its_share_before_it_ends(own_story, obje
     own_story.store("in_flight", made)
     ring = Ring(windows_us=ttft.windows_us, now_us=own_story.now_us, group_cap=10)
     one = view.Chosen(judgement=judge(ttft, ring.counts()), group=None)
-    told = view.detailed(own_story.facts, own_story.asked(), one, source="")
+    told = view.detailed(own_story.facts, own_story.asked(), one)
     row = next(each for each in told["spent"] if each["replica"] == "stuck:1")
     assert (row["bad"], row["status"]) == (3, view.UNDER_WAY)

@@ -1,0 +1,69 @@
+"""An objective tried on the past with another threshold or target."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query
+
+from dashboards.pages import USUAL_RANGE
+from service.api.callers import Reader, TheService
+from service.backtesting import History
+from service.clock import now_us
+from service.objectives.rewriting import moved as rewritten
+from service.objectives.section import NotThatError
+from service.objectives.words import duration, percent
+from service.trying import TrialError, moved
+from service.views import trials
+from service.views.asking import Asked, ViewError, asked
+from service.wiring import Service
+
+router = APIRouter(prefix="/api/v1", tags=["objectives"])
+
+
+@router.get("/objectives/{name}/trial")
+def trial(
+    name: str,
+    service: TheService,
+    _caller: Reader,
+    move: Annotated[list[str], Query(description="a limit moved, as limit=1.5s or ttft=800ms")] = [],  # noqa: B006 - FastAPI copies it
+    target: Annotated[str | None, Query(description="percent, such as 99.5; none = as it is")] = None,
+    *,
+    range_: Annotated[str, Query(alias="range")] = USUAL_RANGE,
+    to: Annotated[str | None, Query(description="ISO 8601 end of the range; none = now")] = None,
+    dataset: Annotated[str, Query(description="an import instead of what is live")] = "",
+    group: Annotated[str | None, Query(description="one group; none = all together")] = None,
+) -> dict[str, Any]:
+    """Return what the objective would have made of a range: compliance, burn alerts, and its document.
+
+    Stored facts are judged anew, each one, so it equals a recount. Nothing is kept or changed.
+    """
+    known = service.objectives.find(name)
+    if known is None:
+        raise HTTPException(404, f"no objective called {name!r} is in force")
+    try:
+        limits = dict(map(_moved, move))
+        wanted = None if target is None else percent(target)
+        objective, silent = moved(known.objective, limits, wanted)
+        question = _question(service, range_, to, dataset)
+    except (NotThatError, TrialError, ViewError) as error:
+        raise HTTPException(422, str(error)) from None
+    live = History(service.facts, service.fold.of_record)
+    history = service.imports.history(dataset) if dataset else live
+    found = service.imports.trying.trial(
+        history, objective, from_us=question.from_us, to_us=question.to_us, silent=silent
+    )
+    document = rewritten(known.document, limits_us=limits, target=wanted)
+    return trials.view(found, question, group, document)
+
+
+def _question(service: Service, range_: str, to: str | None, dataset: str) -> Asked:
+    question = asked(now_us(), range_, {}, to=to, vantages=service.settings.vantages)
+    return service.imports.question(question, dataset) if dataset else question
+
+
+def _moved(text: str) -> tuple[str, int]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise NotThatError(f"move {text!r}", "write a limit and its value such as limit=1.5s")
+    return name, duration(value)
