@@ -16,7 +16,7 @@ import pytest
 
 from collector.agent import Agent
 from collector.dcgm import DcgmPage
-from collector.dcgm_names import HOSTNAME_LABELS, SERIES
+from collector.dcgm_names import HOSTNAME_LABELS, NOT_SERVED, SERIES, XID
 from collector.settings import EngineTarget, Settings
 from telemetry.columns import TABLE
 from telemetry.samples import GpuSample
@@ -37,6 +37,22 @@ COMPLAINTS = {
     "DCGM_FI_DEV_ECC_SBE_VOL_TOTAL": {TOTAL},
     "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL": {TOTAL},
 }
+
+GAUGES = (
+    "SM_CLOCK MEM_CLOCK MEMORY_TEMP GPU_TEMP POWER_USAGE GPU_UTIL MEM_COPY_UTIL ENC_UTIL DEC_UTIL XID_ERRORS "
+    "FB_FREE FB_USED FB_RESERVED VGPU_LICENSE_STATUS ROW_REMAP_FAILURE"
+)
+COUNTERS = (
+    "TOTAL_ENERGY_CONSUMPTION PCIE_REPLAY_COUNTER RETIRED_SBE RETIRED_DBE NVLINK_BANDWIDTH_TOTAL "
+    "UNCORRECTABLE_REMAPPED_ROWS CORRECTABLE_REMAPPED_ROWS"
+)
+PROFILED = "GR_ENGINE_ACTIVE PIPE_TENSOR_ACTIVE DRAM_ACTIVE PCIE_TX_BYTES PCIE_RX_BYTES"
+DEFAULTS = {
+    **{f"DCGM_FI_DEV_{name}": "gauge" for name in GAUGES.split()},
+    **{f"DCGM_FI_DEV_{name}": "counter" for name in COUNTERS.split()},
+    **{f"DCGM_FI_PROF_{name}": "gauge" for name in PROFILED.split()},
+}
+"""What dcgm-exporter's own list switches on, with its types."""
 
 
 def gpu(**given):
@@ -120,6 +136,12 @@ def test_the_last_xid_bears_its_code_and_words_and_none_is_zero():
     assert one.endswith('err_code="0",err_msg="No Error"} 0')
     assert 'UUID="GPU-b"' in other and 'err_code="79",err_msg="' in other and other.endswith("} 79")
     assert name not in page.render([gpu()], None).decode()  # nobody watches, nobody knows
+
+
+def test_of_dcgm_exporters_own_list_each_is_served_with_its_type_or_has_a_reason():
+    served = {series.name: series.kind for series in (*SERIES, XID)}
+    assert DEFAULTS.keys() - served.keys() == NOT_SERVED.keys()
+    assert {name: kind for name, kind in served.items() if name in DEFAULTS}.items() <= DEFAULTS.items()
 
 
 def test_every_series_reads_a_column_that_there_is():
