@@ -42,15 +42,19 @@ def check(
     Changes nothing; exits 1 when there is a mistake. The format: docs/objectives.md.
     """
     from inferometer.saying import Failure
-    from service.objectives.files import read
+    from service.objectives.corrections import NamedCorrection
+    from service.objectives.files import everything
     from service.objectives.mistakes import Mistake, ObjectiveFileError
     from slo.objective import Objective
 
     objectives: list[Objective] = []
+    corrections: list[NamedCorrection] = []
     mistakes: list[Mistake] = []
     for path in files:
         try:
-            objectives += read(path)
+            found = everything(path)
+            objectives += found.objectives
+            corrections += found.corrections
         except ObjectiveFileError as error:
             mistakes += error.mistakes
     if mistakes:
@@ -62,6 +66,8 @@ def check(
         return
     for each in objectives:
         answer(f"{each.name}: {each.sentence()}{_groups(each.group_by)}")
+    for one in corrections:
+        answer(f"{one.name}: {one.asked.sentence()}")
 
 
 def _groups(group_by: tuple[str, ...]) -> str:

@@ -14,6 +14,7 @@ from service.objectives.section import NotThatError, Section
 from service.objectives.words import duration
 from service.store.corrections import StoredCorrection
 from slo.corrections import Excluded
+from slo.durations import written
 
 API_VERSION: Final = "inferometer/v1"
 KIND: Final = "Correction"
@@ -28,6 +29,14 @@ class AskedCorrection:
     excluded: Excluded
     when: Recurrence
     why: str
+
+    def sentence(self) -> str:
+        """Return what is left out: `all requests of chat-ttft, 2026-01-04 02:00 Europe/Berlin for 2h, …`."""
+        whose = ", ".join(self.objectives) or "every objective"
+        start = self.when.start.isoformat(sep=" ", timespec="minutes")
+        times = f"{start} {self.when.zone} for {written(self.when.duration_us)}"
+        rule = f", {self.when.rule}" if self.when.rule else ""
+        return f"{self.excluded} requests of {whose} are left out, {times}{rule}: {self.why}"
 
     def stored(self, correction_id: str, *, by: str, at_us: int, source: str = "") -> StoredCorrection:
         """Return it as a row that nobody has ended."""

@@ -31,16 +31,24 @@ def read(path: Path) -> tuple[Objective, ...]:
 
     Raises `ObjectiveFileError` with every mistake of every file.
     """
-    found: list[Objective] = []
+    return everything(path).objectives
+
+
+def everything(path: Path) -> Said:
+    """Return the objectives and corrections of a file or folder, as `read` does."""
+    objectives: list[Objective] = []
+    corrections: list[NamedCorrection] = []
     mistakes: list[Mistake] = []
     seen: dict[str, str] = {}
     for file in yaml_files(path):
         notes = Notes(str(file))
-        found += _said(text_of(file, notes), notes, seen).objectives
+        found = _said(text_of(file, notes), notes, seen)
+        objectives += found.objectives
+        corrections += found.corrections
         mistakes += notes.mistakes
     if mistakes:
         raise ObjectiveFileError(mistakes)
-    return tuple(found)
+    return Said(tuple(objectives), tuple(corrections))
 
 
 def yaml_files(path: Path) -> list[Path]:

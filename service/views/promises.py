@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from service.views.sentences import Tone
+from service.views.sentences import Sentence, Tone, age
 from slo.burn import YES
 from slo.durations import written
 from slo.evaluate import Judgement, Verdict
@@ -122,6 +122,20 @@ def folded(judgements: Sequence[Judgement]) -> list[str]:
                 f"{told} of its period are counted together as {OTHER_TENANT}."
             )
     return found
+
+
+def left_out(judgement: Judgement) -> list[Sentence]:
+    """Return a sentence on how much of the running period corrections leave out, if any."""
+    period = judgement.objective.window.period(judgement.counts.at_us)
+    covered_us, upto_us = 0, period.from_us
+    for each in judgement.corrections:  # sorted by their beginning
+        begin_us, end_us = max(each.from_us, upto_us), min(each.to_us, judgement.counts.at_us)
+        covered_us += max(end_us - begin_us, 0)
+        upto_us = max(upto_us, end_us)
+    if not covered_us:
+        return []
+    told = f"Corrections leave requests of {age(covered_us)} of its period out of counting."
+    return [Sentence(told)]
 
 
 def state(verdict: Verdict) -> str:

@@ -12,13 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slo.burn import YES
 from slo.calendars import Calendar, Unit
 from slo.cells import Cells
 from slo.corrections import Correction, Excluded, Mask, corrected
-from slo.evaluate import evaluate
+from slo.evaluate import evaluate, judge
 from slo.objective import Rolling
 from slo.ring import Ring
 from slo.slices import OCCURRENCES, RATIO_SCALE, RatioTimeslices, Timeslices
+from telemetry.condition import Severity
 
 MINUTE = 60_000_000
 DAY = 1_440 * MINUTE
@@ -256,6 +258,27 @@ def test_the_budget_of_a_calendar_month_of_requests_counts_those_since_its_start
     (verdict,) = evaluate(objective, ring.counts())
     assert (verdict.windows[-1].good, verdict.windows[-1].total) == (999, 1_000)
     assert verdict.budget_remaining == Fraction(9, 10)
+
+
+@pytest.mark.parametrize("budgeting", BUDGETINGS[:4])
+def test_an_alert_fires_no_longer_for_what_is_left_out(objective_of, budgeting):
+    objective = objective_of(budgeting=budgeting)
+    ring = Ring.of(objective, now_us=NOW * MINUTE)
+    bucket = np.arange(NOW - 120, NOW)
+    total = np.full(120, 1_000)
+    ring.add(
+        Cells.of([()], group=np.zeros(120, int), bucket=bucket, good=total * (bucket < NOW - 30), total=total)
+    )
+    assert judge(objective, ring.counts()).holds(Severity.PAGE).tolist() == [YES]
+    ring.correct([Correction((NOW - 30) * MINUTE, NOW * MINUTE, Excluded.BAD)])
+    assert YES not in judge(objective, ring.counts()).holds(Severity.PAGE).tolist()
+
+
+@pytest.mark.parametrize("budgeting", BUDGETINGS)
+def test_a_group_takes_at_most_200_kilobytes(objective_of, budgeting):
+    objective = objective_of(budgeting=budgeting, policy="none", group_by=("tenant",))
+    ring = Ring.of(objective, now_us=NOW * MINUTE)
+    assert ring._grid._counts.nbytes / ring._grid.groups + ring._sums.nbytes / ring._grid.groups < 200_000
 
 
 @pytest.mark.parametrize("budgeting", BUDGETINGS)

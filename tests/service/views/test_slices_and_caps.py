@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from service.views import promises
 from slo.cells import Cells
+from slo.corrections import Correction, Excluded
 from slo.evaluate import judge
 from slo.indicators.availability import Availability
 from slo.objective import Objective
@@ -56,3 +58,14 @@ def test_groups_past_the_cap_are_said_to_be_together(judged):
     assert promises.folded([judged(12, cap=10)]) == [
         "Up has more groups than are told apart: 8 requests of its period are counted together as __other__."
     ]
+
+
+def test_a_page_says_how_much_corrections_leave_out(judged):
+    now_us, hour_us = NOW * MINUTE, 60 * MINUTE
+    times = [(-100, -99), (-90, -80), (-85, -79), (-1, 9)]  # hours; before, overlapping, not over yet
+    corrections = tuple(
+        Correction(now_us + a * hour_us, now_us + b * hour_us, Excluded.ALL) for a, b in times
+    )
+    (said,) = promises.left_out(replace(judged(1), corrections=corrections))
+    assert said.text == "Corrections leave requests of 13 h of its period out of counting."
+    assert promises.left_out(judged(1)) == []
