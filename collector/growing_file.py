@@ -45,6 +45,10 @@ class GrowingFile:
             return lines, Position(self._name(), 0)
         return lines, Position(name, offset + whole)
 
+    def behind(self, position: Position) -> bool:
+        """Tell whether there is more behind a position than was read, of this file."""
+        return position.log == self._name() and position.offset < os.fstat(self._file.fileno()).st_size
+
     def _name(self) -> str:
         facts = os.fstat(self._file.fileno())
         return f"{facts.st_dev}:{facts.st_ino}"

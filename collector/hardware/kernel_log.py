@@ -118,8 +118,10 @@ class LogFile:
 
     def read(self, now_us: int, position: Position | None) -> tuple[list[LogLine], Position]:
         """Return whole lines not read before; of a file never read before, those since it was opened."""
-        after_us, self._read_us = self._read_us, now_us
+        after_us = self._read_us
         lines, position = self._file.read(position or self._end)
+        if not self._file.behind(position):  # what is left was written before now as well
+            self._read_us = now_us
         return [LogLine(line, after_us, now_us) for line in lines], position
 
     def close(self) -> None:

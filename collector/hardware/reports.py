@@ -16,7 +16,10 @@ SLACK_US: Final = 2_000_000
 """How far two routes' times of one error may lie apart."""
 
 _KEPT_US: Final = 600_000_000
-_MAX_KEPT: Final = 256
+_MAX_KEPT: Final = 8_192
+"""Of one GPU, code and route: a storm may be told whole by one way before the other begins."""
+_MAX_KEYS: Final = 1_024
+_MAX_TOLD: Final = 256
 
 
 class Route(StrEnum):
@@ -45,31 +48,42 @@ class Report:
 
 
 class Twins:
-    """Recent reports that no other route has confirmed yet. Not thread-safe. Bounded."""
+    """Recent reports that no other route has confirmed yet. Not thread-safe. Bounded.
+
+    Kept apart by GPU, code and route, so that a report is compared only with those it can repeat.
+    """
 
     def __init__(self, alone: Iterable[Report] = ()) -> None:
-        self._alone: deque[Report] = deque(alone, maxlen=_MAX_KEPT)
+        self._alone: dict[tuple[str, int, Route], deque[Report]] = {}
+        for report in alone:
+            self._waiting(report, report.route).append(report)
 
     def alone(self) -> list[Report]:
-        """Return the reports that still wait for the other route, oldest first."""
-        return list(self._alone)
+        """Return the newest reports that still wait for the other route, oldest first."""
+        waiting = (report for reports in self._alone.values() for report in reports)
+        return sorted(waiting, key=lambda report: report.at_us)[-_MAX_TOLD:]
 
     def is_repeat(self, report: Report) -> bool:
         """Tell whether the other route has told this error before; if not, keep it to be matched."""
-        while self._alone and self._alone[0].at_us < report.after_us - _KEPT_US:
-            self._alone.popleft()
-        for earlier in self._alone:
-            if _same(earlier, report):
-                self._alone.remove(earlier)
-                return True
-        self._alone.append(report)
+        for route in Route:
+            if route is not report.route:
+                others = self._waiting(report, route)
+                for earlier in others:
+                    if _same(earlier, report):
+                        others.remove(earlier)
+                        return True
+        self._waiting(report, report.route).append(report)
         return False
+
+    def _waiting(self, report: Report, route: Route) -> deque[Report]:
+        key = (report.gpu, report.code, route)
+        if key not in self._alone and len(self._alone) >= _MAX_KEYS:
+            self._alone.clear()
+        waiting = self._alone.setdefault(key, deque(maxlen=_MAX_KEPT))
+        while waiting and waiting[0].at_us < report.after_us - _KEPT_US:
+            waiting.popleft()
+        return waiting
 
 
 def _same(one: Report, other: Report) -> bool:
-    return (
-        one.route is not other.route
-        and (one.gpu, one.code) == (other.gpu, other.code)
-        and one.after_us - SLACK_US <= other.at_us
-        and other.after_us - SLACK_US <= one.at_us
-    )
+    return one.after_us - SLACK_US <= other.at_us and other.after_us - SLACK_US <= one.at_us

@@ -10,7 +10,7 @@ from typing import Final
 
 from collector.clock import elapsed_us
 from collector.discovery import Finder
-from collector.gpus.events import XidEvents
+from collector.gpus.events import MAX_EVENTS_A_READ, XidEvents
 from collector.gpus.nvml import DriverBusy, DriverError, Session
 from collector.hardware.desk import HardwareDesk
 from collector.hardware.kernel_lines import kernel_xid
@@ -40,7 +40,8 @@ class DriverXids:
             taken = self._events.take()
         except (DriverError, DriverBusy) as error:
             return _failed(self.name, now_us, begun, f"read Xid events: {error}")
-        self._read_us = now_us
+        if len(taken) < MAX_EVENTS_A_READ:  # what is left came before now as well
+            self._read_us = now_us
         # The events came before now, and `now` was taken before the driver answered.
         at_us = now_us + elapsed_us(begun)
         reports = [

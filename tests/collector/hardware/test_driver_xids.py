@@ -177,6 +177,29 @@ def test_the_events_are_found_once_with_the_first_gpus(make_driver, session, des
     assert finder.find() == []
 
 
+@pytest.mark.parametrize("first", ["driver", "kernel_log"])
+def test_a_storm_told_by_both_counts_each_error_once_however_it_is_portioned(
+    listening, desk, tmp_path, first
+):
+    driver, source = listening
+    desk.observe(
+        [GpuSample(at_us=NOW, gpu_uuid=uuid(driver, 0), host="node-1", pci_bus_id="00000000:01:00.0")]
+    )
+    path = tmp_path / "kern.log"
+    path.write_text("")
+    log = KernelLogXids(LogFile(path), desk)
+    log.read(NOW)
+    with path.open("a") as file:
+        file.write("kernel: NVRM: Xid (PCI:0000:01:00): 45, pid=7, name=python3\n" * 1_000)
+    for _ in range(1_000):
+        driver.happen(0, 45)
+    sources = [source, log] if first == "driver" else [log, source]
+    for tick in range(1, 12):
+        for each in sources:
+            each.read(NOW + tick * SECOND)
+    assert desk.counts() == {(uuid(driver, 0), 45): 1_000}
+
+
 def test_a_log_that_was_named_and_cannot_be_read_is_told(desk, tmp_path):
     finder = KernelLogFinder(tmp_path / "none.log", desk)
     with pytest.raises(OSError, match=r"none\.log: No such file.*name a file"):
