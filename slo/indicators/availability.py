@@ -16,6 +16,7 @@ from slo.indicator import (
     left_without_token,
     require_limits,
     waiting_us,
+    within,
 )
 from telemetry.frame import Frame, Mask
 
@@ -25,8 +26,8 @@ class Availability(RequestIndicator):
     """Good = ended without failure.
 
     An aborted request says nothing about the service and is not counted, unless `patience` is
-    set: then a client that left after waiting longer than that for a first token had been let
-    down, and counts bad; one that is still waiting counts bad at that instant.
+    set: then whoever waits longer than that for the first token of a stream has been let down.
+    It counts bad at that instant, and whether the token came after all or the client left.
     """
 
     patience_us: int | None = None
@@ -44,18 +45,21 @@ class Availability(RequestIndicator):
         return f"answered without failure, nobody kept waiting over {written(self.patience_us)}"
 
     def kept(self, requests: Frame) -> Promise:
-        """Kept by a request that ended well, broken by a patient client's departure."""
-        lost = np.zeros(requests.rows, dtype=np.bool_)
-        if self.patience_us is not None:
-            lost = left_without_token(requests) & (requests.numbers("e2e_us").values > self.patience_us)
-        return Promise(ended_well(requests), lost)
+        """Kept by a request that ended well, broken by a wait beyond patience."""
+        if self.patience_us is None:
+            return Promise(ended_well(requests), np.zeros(requests.rows, dtype=np.bool_))
+        streamed = requests.numbers("stream").values != 0
+        late = streamed & within(requests.numbers("ttft_us"), self.patience_us).broken
+        lost = left_without_token(requests) & (requests.numbers("e2e_us").values > self.patience_us)
+        return Promise(ended_well(requests) & ~late, late | lost)
 
     def overdue(self, in_flight: Frame) -> Mask:
-        """Bad for certain: still no first token when the patience is over."""
+        """Bad for certain: the first token came too late, or is missing when the patience is over."""
         if self.patience_us is None:
             return np.zeros(in_flight.rows, dtype=np.bool_)
-        waiting = waiting_us(in_flight)
-        return waiting.valid & (waiting.values > self.patience_us)
+        streamed = in_flight.numbers("stream").values != 0
+        late = streamed & within(in_flight.numbers("ttft_us"), self.patience_us).broken
+        return late | within(waiting_us(in_flight), self.patience_us).broken
 
 
 INDICATOR: Final = Availability

@@ -84,6 +84,11 @@ def at_pace(tokens, gap_us=100_000, ttft_us=1_000_000, extra_us=0):
         (PATIENT, ABORTED | {"e2e_us": 3_000_001, "ttft_us": 1}, UNCOUNTED),
         (PATIENT, ABORTED | {"e2e_us": 3_000_001, "vantage": Vantage.ENGINE}, UNCOUNTED),
         (PATIENT, ABORTED | {"e2e_us": 3_000_001, "stream": False}, UNCOUNTED),
+        (PATIENT, {"ttft_us": 3_000_000}, GOOD),
+        (PATIENT, {"ttft_us": 3_000_001}, BAD),
+        (PATIENT, {"ttft_us": 3_000_001, "stream": False}, GOOD),
+        (PATIENT, ABORTED | {"ttft_us": 3_000_001}, BAD),
+        (Availability(), {"ttft_us": 10**9}, GOOD),
         # TTFT
         (TTFT, {"ttft_us": 2_000_000}, GOOD),
         (TTFT, {"ttft_us": 2_000_001}, BAD),
@@ -151,6 +156,7 @@ def test_edge_rule(requests_frame, indicator, request_, verdict):
         (Availability(), {"at_us": 10**9}, False),
         (PATIENT, {"at_us": 3_000_001}, True),
         (PATIENT, {"at_us": 3_000_001, "ttft_us": 1}, False),
+        (PATIENT, {"at_us": 9_000_000, "ttft_us": 3_000_001}, True),
         (QueueTime(1), {"at_us": 10**9}, False),
         (BOTH, {"at_us": 2_000_001}, True),
         (BOTH, {"at_us": 2_000_000}, False),
@@ -218,3 +224,23 @@ def test_a_limit_of_nothing_or_of_days_is_refused(make):
 def test_goodput_without_a_limit_is_refused():
     with pytest.raises(ObjectiveError, match="without a limit"):
         Goodput()
+
+
+@pytest.mark.parametrize("indicator", EACH, ids=lambda each: each.kind)
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_what_is_bad_in_flight_is_bad_at_its_end(requests_frame, in_flight_frame, indicator, data):
+    """No later event may mend what was counted early: the end of any such request is bad."""
+    if indicator.table != "requests":
+        return
+    e2e_us = data.draw(st.integers(0, 9_000_000))
+    status, stream = data.draw(st.sampled_from(Status)), data.draw(st.booleans())
+    known = st.integers(0, e2e_us)
+    ttft_us = data.draw(known if status is Status.OK and stream else st.none() | known)
+    at_us = data.draw(st.integers(0, e2e_us))
+    seen = ttft_us if ttft_us is not None and ttft_us <= at_us else None
+    hanging = in_flight_frame({"at_us": at_us, "ttft_us": seen, "stream": stream})
+    if indicator.overdue(hanging)[0]:
+        ended = {"status": status, "stream": stream, "ttft_us": ttft_us, "e2e_us": e2e_us, "output_tokens": 9}
+        verdicts = indicator.judge(requests_frame(ended))
+        assert (verdicts.good[0], verdicts.total[0]) == (0, 1)

@@ -261,7 +261,7 @@ def held(value, good):
 
 
 ORACLE = {
-    "availability": lambda r: outcome(r, r.status == Status.OK, in_vain(r, 3_000_000)),
+    "availability": lambda r: outcome(r, r.status == Status.OK, in_vain(r, 3_000_000) or (r.stream and (r.ttft_us or 0) > 3_000_000)),
     "cache-hits": hits,
     "dependency": lambda r: outcome(r, *limited(r.dependency_us, 300_000)),
     "tools": lambda r: outcome(r, *limited(r.tool_call_us, 300_000)),
