@@ -8,16 +8,13 @@ when the agent does. Standard library and `telemetry` only.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
-import queue
 import socket
 import stat
 import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
@@ -167,13 +164,18 @@ class RecordSender:
 
     At most `capacity` records wait while the agent is away or slow; a later one is lost and
     counted. Snapshots of running requests are not kept for an absent agent: they would be
-    stale when it comes back.
+    stale when it comes back. No lock is shared with those who send: one that a thread holds
+    while it waits for its turn would hold up every stream of an event loop.
     """
 
     def __init__(self, path: Path, *, capacity: int = 4096) -> None:
         self._path = str(path)
-        self._queue: queue.Queue[TimedRecord | None] = queue.Queue(capacity)
+        self._capacity = capacity
+        self._queue: deque[TimedRecord] = deque()
         self._socket: socket.socket | None = None
+        self._asleep = False
+        self._woken = threading.Event()
+        self._ending = threading.Event()
         self._closing = threading.Event()
         self.sent = 0
         self.lost: Counter[str] = Counter()
@@ -188,28 +190,43 @@ class RecordSender:
         if isinstance(record, InFlightRequest) and not self.connected:
             self.lost["stale"] += 1
             return
-        try:
-            self._queue.put_nowait(record)
-        except queue.Full:
+        if len(self._queue) >= self._capacity:
             self.lost["overflow"] += 1
+            return
+        self._queue.append(record)
+        if self._asleep:
+            self._asleep = False
+            self._woken.set()
 
     @property
     def waiting(self) -> int:
         """How many records wait to be sent."""
-        return self._queue.qsize()
+        return len(self._queue)
 
     def close(self, *, grace_seconds: float = 2.0) -> None:
         """Send what waits for at most `grace_seconds`, count the rest as lost, stop."""
-        deadline = time.monotonic() + grace_seconds
-        with contextlib.suppress(queue.Full):
-            self._queue.put(None, timeout=grace_seconds)
-        self._thread.join(max(0.0, deadline - time.monotonic()))
+        self._ending.set()
+        self._woken.set()
+        self._thread.join(grace_seconds)
         self._closing.set()
         self._thread.join(2 * _RETRY_SECONDS + 1.0)
-        self.lost["closed"] += sum(record is not None for record in self._queue.queue)
+        self.lost["closed"] += len(self._queue)
+
+    def _waiting(self) -> Iterator[TimedRecord]:
+        """Yield what is queued, sleeping while nothing is, until the end."""
+        while not self._closing.is_set():
+            if self._queue:
+                yield self._queue.popleft()
+            elif self._ending.is_set():
+                return
+            else:
+                self._woken.clear()
+                self._asleep = True
+                if not self._queue and not self._ending.is_set():  # nobody came before we lay down
+                    self._woken.wait()
 
     def _run(self) -> None:
-        while (record := self._queue.get()) is not None and not self._closing.is_set():
+        for record in self._waiting():
             try:
                 datagram = encode(record)
             except DatagramError as error:
