@@ -368,3 +368,27 @@ def test_buffers_of_the_driver_are_given_back(make_driver, session):
     assert driver.state.samples == 2
     source.close()
     assert driver.state.samples == 0
+
+
+def test_an_initialisation_that_hangs_loses_no_gpu_and_ends_with_its_release(
+    make_driver, session, eventually
+):
+    driver = make_driver(gpus=2)
+    lost, other = sources_of(session)
+    lost.read(NOW), other.read(NOW)
+    driver.lose(0)
+    lost.read(NOW)
+    driver.restore(0)
+    driver.wedge(None, "nvmlInitWithFlags")
+    inits = driver.knob(None, "nvmlInitWithFlags").calls
+    thread = threading.Thread(target=lambda: eventually(lambda: lost.read(NOW).health.ok), daemon=True)
+    thread.start()
+    eventually(lambda: driver.knob(None, "nvmlInitWithFlags").calls > inits)
+
+    reading = other.read(NOW)
+
+    assert reading.records == () and "it is being initialised" in reading.health.error
+    driver.release()
+    thread.join(5)
+    assert eventually(lambda: other.read(NOW).health.ok) and not thread.is_alive()
+    assert events_of(other.read(NOW)) == []
