@@ -160,9 +160,8 @@ def _indicator(cls: type[Indicator]) -> str:
         for each in parameters(cls)
     )
     table = f"| parameter | is a | default |\n|---|---|---|\n{rows}\n" if rows else ""
-    more = f"\n\n### Conditions\n\n{inspect.getdoc(expression)}" if cls.kind == "predicate" else ""
     title = (inspect.getdoc(sys.modules[cls.__module__]) or "").split("\n\n")[0].replace("\n", " ")
-    return f"\n## {cls.kind}\n\n{title} Counts {cls.unit}, from the facts `{cls.table}`.\n\n{table}{rules}{more}\n"
+    return f"\n## {cls.kind}\n\n{title} Counts {cls.unit}, from the facts `{cls.table}`.\n\n{table}{rules}\n"
 
 
 def indicators_page() -> str:
@@ -181,7 +180,8 @@ def indicators_page() -> str:
         "(`us ms s m h d w`).\n\n## Rules of all\n\nThe rules that all"
         f"{rules}\n"
     )
-    return intro + "".join(_indicator(cls) for cls in known)
+    conditions = f"\n## Conditions\n\n{inspect.getdoc(expression)}\n"
+    return intro + "".join(_indicator(cls) for cls in known) + conditions
 
 
 def request_fields_page() -> str:

@@ -58,7 +58,7 @@ class Availability(RequestIndicator):
         if self.patience_us is None:
             return np.zeros(in_flight.rows, dtype=np.bool_)
         streamed = in_flight.numbers("stream").values != 0
-        late = streamed & within(in_flight.numbers("ttft_us"), self.patience_us).broken
+        late: Mask = streamed & within(in_flight.numbers("ttft_us"), self.patience_us).broken
         return late | within(waiting_us(in_flight), self.patience_us).broken
 
 

@@ -20,9 +20,11 @@ from slo.indicators.determinism import Determinism
 from slo.indicators.e2e import EndToEnd
 from slo.indicators.empty_output import EmptyOutput
 from slo.indicators.engine_absence import EngineAbsence
+from slo.indicators.engine_predicate import EnginePredicate
 from slo.indicators.engine_threshold import EngineThreshold
 from slo.indicators.goodput import Goodput
 from slo.indicators.gpu_absence import GpuAbsence
+from slo.indicators.gpu_predicate import GpuPredicate
 from slo.indicators.gpu_threshold import GpuThreshold
 from slo.indicators.itl import Itl
 from slo.indicators.predicate import Predicate
@@ -51,6 +53,7 @@ EACH = (
     DependencyLatency(300_000), Determinism(), Itl(100_000), TokenDeadlines(1_000_000, 50_000),
     GpuThreshold("power_watts", Decimal(250)), GpuAbsence(), EngineAbsence(),
     EngineThreshold("requests_waiting", Decimal(3)), Predicate("ttft_us < 2000000", "stream"),
+    GpuPredicate("power_watts < 0.9 * power_limit_watts"), EnginePredicate("requests_waiting <= requests_running"),
 )  # fmt: skip
 """One of every indicator."""
 

@@ -9,8 +9,10 @@ import pytest
 from slo.cells import fold
 from slo.errors import ObjectiveError
 from slo.indicators.engine_absence import EngineAbsence
+from slo.indicators.engine_predicate import EnginePredicate
 from slo.indicators.engine_threshold import EngineThreshold
 from slo.indicators.gpu_absence import GpuAbsence
+from slo.indicators.gpu_predicate import GpuPredicate
 from slo.indicators.gpu_threshold import GpuThreshold
 from slo.samples import Op
 from telemetry.frame import Frame
@@ -19,6 +21,8 @@ from telemetry.samples import EngineSample, GpuSample
 
 GOOD, BAD, UNCOUNTED = (1, 1), (0, 1), (0, 0)
 ROUTERS = {"vantage": Vantage.EDGE}
+CROWDED = GpuPredicate("memory_used_bytes < 0.95 * memory_total_bytes")
+KEEPS_UP = EnginePredicate("requests_waiting <= requests_running", "state == 'ready'")
 
 
 def frame(table, *changes):
@@ -50,6 +54,13 @@ def waiting(op, value):
         (hot(Op.AT_MOST), {"up": False}, UNCOUNTED),
         (GpuThreshold("remap_failed", Decimal(0)), {"remap_failed": True}, BAD),
         (GpuThreshold("remap_failed", Decimal(0)), {"remap_failed": False}, GOOD),
+        (CROWDED, {"memory_used_bytes": 94, "memory_total_bytes": 100}, GOOD),
+        (CROWDED, {"memory_used_bytes": 95, "memory_total_bytes": 100}, BAD),
+        (CROWDED, {"memory_used_bytes": 95}, UNCOUNTED),
+        (KEEPS_UP, {"requests_waiting": 1, "requests_running": 1, "state": "ready"}, GOOD),
+        (KEEPS_UP, {"requests_waiting": 2, "requests_running": 1, "state": "ready"}, BAD),
+        (KEEPS_UP, {"requests_waiting": 2, "requests_running": 1}, UNCOUNTED),
+        (KEEPS_UP, {"requests_waiting": 2, "requests_running": 1, "state": "ready"} | ROUTERS, UNCOUNTED),
         (GpuAbsence(), {}, GOOD),
         (GpuAbsence(), {"up": False}, BAD),
         (waiting(Op.AT_MOST, "3.5"), {"requests_waiting": 3}, GOOD),
