@@ -7,6 +7,7 @@ then read back from the stored cells, by minutes as far as they are kept whole, 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -18,6 +19,7 @@ from service.objectives.corrections import NamedCorrection, when_of
 from service.objectives.recurrence import dated
 from service.rollup import minutes_from
 from service.store.corrections import Ending, StoredCorrection
+from service.store.errors import StoreError
 from slo.calendars import Period
 from slo.cells import Cells, measured, merge
 from slo.corrections import Correction, Mask, corrected
@@ -25,6 +27,7 @@ from slo.durations import MICROS_PER_DAY
 from slo.objective import Objective
 from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND
 
+_LOG = logging.getLogger(__name__)
 FILES: Final = "files"
 """Who asks for a correction that a file says."""
 
@@ -76,14 +79,23 @@ class Correcting:
         self._dated: list[tuple[StoredCorrection, tuple[Correction, ...]]] = []
 
     def step(self) -> None:
-        """Correct the counts for which something has changed. One query; more where a calendar changes."""
+        """Correct the counts for which something has changed. One query; more where a calendar changes.
+
+        Raises `StoreError`; counts that were corrected before keep that while their cells cannot be read.
+        """
         now_us = self._clock()
         self._hear(now_us)
         self._date(now_us)
         for counts in self._fold.counts:
             wanted = self._wanted(counts.objective)
-            if counts.corrections != wanted:
+            if counts.corrections == wanted:
+                continue
+            try:
                 self._correct(counts, wanted, now_us)
+            except StoreError as error:
+                if counts.corrections is None:
+                    raise  # judged by nothing yet: better not at all than without what is left out
+                _LOG.warning("corrections of %s are not in force yet: %s", counts.objective.name, error)
 
     def _correct(self, counts: ObjectiveCounts, wanted: tuple[Correction, ...], now_us: int) -> None:
         with self._fold.lock:

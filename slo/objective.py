@@ -122,6 +122,12 @@ class Objective:
     def _holds_slices(self, window_us: int) -> bool:
         return window_us % (self.budgeting.slice_us or MICROS_PER_MINUTE) == 0
 
+    def window_name(self, window_us: int) -> str:
+        """Return what one of its windows is called: `1h`, `30d`; `monthly` for a running calendar period."""
+        if isinstance(self.window, Calendar) and window_us == self.period_us:
+            return self.window.adjective()
+        return written(window_us)
+
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of its table that judging it reads."""

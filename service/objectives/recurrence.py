@@ -103,5 +103,5 @@ def _read(when: Recurrence) -> rrule:
         parts["UNTIL"] = f"{end.astimezone(zone_of(when.zone)):%Y%m%dT%H%M%S}"
     try:
         return rrulestr(";".join(f"{name}={value}" for name, value in parts.items()), dtstart=when.start)
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise NotThatError(f"{when.rule!r} is not a rule of recurrence: {error}", _EXAMPLE) from None

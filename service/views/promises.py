@@ -92,7 +92,7 @@ def row(verdict: Verdict) -> dict[str, Any]:
         "group": " / ".join(verdict.group),
         "target": f"{objective.target * 100:f}".rstrip("0").rstrip("."),
         "guess": objective.guess,
-        "burn": {written(each.window_us): ratio(each.burn) for each in verdict.windows},
+        "burn": {objective.window_name(each.window_us): ratio(each.burn) for each in verdict.windows},
         "fires": [written(pair.long_us), written(pair.short_us)] if pair else [],
         "state": state(verdict),
         "good": counted(period.good, objective),
