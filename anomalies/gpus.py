@@ -17,6 +17,13 @@ from telemetry.frame import Mask
 WORKING_RATIO: Final = 0.10
 """Tensor or DRAM activity from here on is real work."""
 IDLE_RATIO: Final = 0.05
+_VERBS: Final = {
+    (True, True): "stands idle",
+    (True, False): "is not idle",
+    (False, True): "stand idle",
+    (False, False): "are not idle",
+}
+"""By whether there is one GPU, and whether it stands idle."""
 
 
 def working(frame: ReplicaFrame) -> Mask:
@@ -44,7 +51,8 @@ def clause(frame: ReplicaFrame, row: int, last: int) -> str:
     gpus = frame.gpus[row]
     if not gpus:
         return "; no placement names its GPU"
-    names = gpus[0] if len(gpus) == 1 else f"{gpus[0]} and {len(gpus) - 1} more"
+    one = len(gpus) == 1
+    subject = f"GPU {_short(gpus[0])}" if one else f"{len(gpus)} GPUs"
     for name, signal in (
         ("SM activity", frame.sm_activity),
         ("DRAM activity", frame.dram_activity),
@@ -53,6 +61,12 @@ def clause(frame: ReplicaFrame, row: int, last: int) -> str:
         value = latest(signal, row, last)
         if value is not None:
             idle = stand_idle(frame, row, last)
-            verb = "stands idle" if idle else "is not idle"
-            return f", while its GPU {names} {verb} ({name} {percent(value)})"
-    return f" on GPU {names}"
+            verb = _VERBS[one, bool(idle)]
+            return f", while its {subject} {verb} ({name} {percent(value)})"
+    return f" on its {subject}"
+
+
+def _short(uuid: str) -> str:
+    """Return a GPU's name as people compare it; the whole one stands in the labels and the evidence."""
+    head, dash, rest = uuid.partition("-")
+    return f"{head}{dash}{rest[:8]}…" if len(rest) > 9 else uuid
