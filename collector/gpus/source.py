@@ -113,9 +113,9 @@ class GpuSource:
         with suppress(DriverBusy, DriverError), self._session.use():
             self._forget_device()
         self._trouble = f"read {self.identity.model} {self.identity.uuid}: {error}"
-        self._next_attempt = time.monotonic() + self._backoff.next()
-        if isinstance(error, DriverBusy):
+        if isinstance(error, DriverBusy):  # nothing is known against this GPU: no pause for it
             return self._down(now_us) if self._lost else []
+        self._next_attempt = time.monotonic() + self._backoff.next()
         self._failures += 1
         if error.code not in GONE and self._failures < _FAILURES_TO_LOSE and not self._lost:
             return []

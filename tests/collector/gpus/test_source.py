@@ -374,7 +374,9 @@ def test_an_initialisation_that_hangs_loses_no_gpu_and_ends_with_its_release(
     make_driver, session, eventually
 ):
     driver = make_driver(gpus=2)
-    lost, other = sources_of(session)
+    lost, _ = sources_of(session)
+    patient = Backoff(30.0, 60.0, jitter=False)
+    other = GpuSource(session, enumerate_gpus(session)[0][1], host="node-1", backoff=patient)
     lost.read(NOW), other.read(NOW)
     driver.lose(0)
     lost.read(NOW)
