@@ -52,7 +52,7 @@ def clause(frame: ReplicaFrame, row: int, last: int) -> str:
     if not gpus:
         return "; no placement names its GPU"
     one = len(gpus) == 1
-    subject = f"GPU {_short(gpus[0])}" if one else f"{len(gpus)} GPUs"
+    subject = _short(gpus[0]) if one else f"{len(gpus)} GPUs"
     for name, signal in (
         ("SM activity", frame.sm_activity),
         ("DRAM activity", frame.dram_activity),

@@ -239,6 +239,19 @@ def test_a_gpu_that_nobody_placed_is_said_to_be_unknown(fleet, wedged):
     assert finding.gpus == () and "no placement names its GPU" in finding.cause
 
 
+def test_the_gpus_of_one_replica_are_counted_and_all_of_them_are_named_beside_the_sentence(fleet, wedged):
+    finding = fleet().replica(**wedged).gpu("GPU-1", **IDLE).gpu("GPU-2", **IDLE).found()
+    assert "while its 2 GPUs stand idle (SM activity 1 %)" in finding.cause
+    assert finding.idle_gpus == ("GPU-1", "GPU-2")
+
+
+def test_a_sentence_has_room_for_the_first_digits_of_a_gpu(fleet, wedged):
+    uuid = "GPU-9cac24c2-ce1b-5ad1-b302-a4f97bb2ecf9"
+    finding = fleet().replica(**wedged).gpu(uuid, **IDLE).found()
+    assert "its GPU-9cac24c2… stands idle" in finding.cause
+    assert finding.gpus == (uuid,)
+
+
 def test_several_wedged_replicas_are_several_findings(fleet, wedged, busy):
     made = fleet().replica("a", **wedged).replica("b", **busy).replica("c", **wedged)
     assert [f.replicas for f in detect(made.frame()).findings] == [("a",), ("c",)]
