@@ -16,6 +16,7 @@ import importlib.util
 import os
 import re
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -47,6 +48,12 @@ def fake_nvml():
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 class Host:
@@ -121,11 +128,10 @@ class Host:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--port", type=int, default=9411)
     parser.add_argument("--out", type=Path, help="also write the figures here, as JSON")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        host = Host(Path(name), chosen.port)
+        host = Host(Path(name), free_port())
         try:
             until(lambda: host.up() == GPUS, 60, "eight GPUs are read")
             figures: dict[str, object] = {"gpus": GPUS, "seconds": chosen.seconds}

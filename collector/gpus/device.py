@@ -13,7 +13,7 @@ from collector.fit import fitting
 from collector.gpus.activity import Evidence, Ladder
 from collector.gpus.columns import activity_columns, identity_columns, memory_columns
 from collector.gpus.fields import LOAD, FieldReader
-from collector.gpus.gpm import GpmReader
+from collector.gpus.gpm import ASK_AGAIN_TICKS, GpmReader
 from collector.gpus.identity import GpuIdentity, identity_of
 from collector.gpus.mig import MigInstances
 from collector.gpus.nvml import ask, call
@@ -41,7 +41,7 @@ class GpuDevice:
         self._ladder = ladder
         self._handle = call(pynvml.nvmlDeviceGetHandleByUUID, uuid)
         self.identity: GpuIdentity = identity_of(self._handle)
-        self._fields = FieldReader(self._handle, LOAD)
+        self._fields = FieldReader(self._handle, LOAD, ask_all_every=ASK_AGAIN_TICKS)
         told = self._fields.read()
         self._energy_by_call = (
             "energy_millijoules_total" not in told

@@ -19,8 +19,6 @@ from collector.gpus.nvml import ABSENT, DriverError
 
 Value = int | float | bool
 
-_ASK_ALL_EVERY: Final = 300
-"""Readings between two questions for everything: what a driver declined may be told later."""
 _ALL_LINKS: Final = 0xFFFFFFFF
 """The scope that adds up the links of a GPU."""
 _KIB: Final = 1024
@@ -161,14 +159,19 @@ _NARROW: Final = frozenset(
 
 
 class FieldReader:
-    """Some columns of one GPU. Not thread-safe; its source's thread owns it."""
+    """Some columns of one GPU. Not thread-safe; its source's thread owns it.
 
-    def __init__(self, handle: Any, columns: Sequence[Column]) -> None:
+    `ask_all_every` are the readings between two questions for everything: what a driver declined
+    may be told later.
+    """
+
+    def __init__(self, handle: Any, columns: Sequence[Column], *, ask_all_every: int) -> None:
         self._everything = _Question(
             handle, [(column.name, way) for column in columns for way in column.ways]
         )
         self._question = self._everything
         self._handle = handle
+        self._ask_all_every = ask_all_every
         self._left = 0
 
     def read(self) -> dict[str, Value]:
@@ -178,7 +181,7 @@ class FieldReader:
         """
         self._left -= 1
         if self._left < 0:
-            self._question, self._left = self._everything, _ASK_ALL_EVERY
+            self._question, self._left = self._everything, self._ask_all_every
         answers = self._question.ask()
         told: dict[str, Value] = {}
         chosen: list[tuple[str, Way]] = []

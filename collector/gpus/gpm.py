@@ -30,8 +30,8 @@ _ELAPSED, _ACTIVE, _TENSOR_ACTIVE = 248, 249, 250
 _METRICS: Final = (_SM, _OCCUPANCY, _TENSOR, _DRAM, _ELAPSED, _ACTIVE, _TENSOR_ACTIVE)
 _LONGEST_SECONDS: Final = 600.0
 """Two samples further apart are not compared: the driver's own sums may have wrapped between them."""
-_ASK_AGAIN_AFTER: Final = 300
-"""Readings until a refusal is put to the test again: leave may be given while we run."""
+ASK_AGAIN_TICKS: Final = 300
+"""Ticks until a refusal is put to the test again: leave may be given while we run."""
 _LOCK: Final = threading.Lock()
 """GPM calls of one process never run side by side: the driver was seen to crash on it."""
 
@@ -89,7 +89,7 @@ class GpmReader:
             if error.code in GONE:
                 raise
             # Announced and then refused, for want of permission or memory: it costs its own rungs.
-            self._refused_for = _ASK_AGAIN_AFTER
+            self._refused_for = ASK_AGAIN_TICKS
             self._taken_at = None
             return _NOTHING
         finally:

@@ -14,6 +14,9 @@ import pynvml
 from collector.gpus.fields import CONDITION, FieldReader
 from collector.gpus.nvml import ask
 
+_ASK_AGAIN_TURNS: Final = 40
+"""Turns of the condition's own until what was declined is asked for again: some five minutes."""
+
 Columns = Mapping[str, Any]
 Read = Callable[[Any], Columns]
 
@@ -84,7 +87,7 @@ class SteadyReader:
 
     def __init__(self, handle: Any, *, told: Columns) -> None:
         self._handle = handle
-        self._condition = FieldReader(handle, CONDITION)
+        self._condition = FieldReader(handle, CONDITION, ask_all_every=_ASK_AGAIN_TURNS)
         self._by_field: set[str] = set()
         self.columns: dict[str, Any] = {}
         ring = [*_BOARD, self._read_condition]

@@ -67,3 +67,21 @@ def test_activity_by_counters_is_exact_at_any_interval(make_bench, seconds):
     before = bench.driver.calls(0) + bench.driver.calls()
     bench.tick()
     assert bench.driver.calls(0) + bench.driver.calls() - before <= MAX_CALLS_A_TICK
+
+
+@pytest.mark.parametrize(
+    ("give", "column"),
+    [
+        (lambda driver, code: setattr(driver.field(0, 82), "result", code), "memory_temperature_celsius"),
+        (lambda driver, code: setattr(driver.field(0, 230), "result", code), "recovery_action"),
+        (lambda driver, code: driver.fail(0, "nvmlGpmSampleGet", code), "tensor_activity_ratio"),
+        (lambda driver, code: driver.fail(0, "nvmlDeviceGetUtilizationRates", code), "kernel_busy_ratio"),
+    ],
+)
+def test_leave_given_while_we_run_is_noticed_within_minutes(make_bench, give, column):
+    bench = make_bench(prepare=lambda driver: give(driver, 4))
+    bench.tick(10)
+    assert getattr(bench.sample(), column) is None
+    give(bench.driver, 0)
+    bench.tick(400)
+    assert getattr(bench.sample(), column) is not None
