@@ -94,7 +94,7 @@ def _read(files: list[Path], range_: str, directory: Path, tell: Tell) -> Iterat
                 if isinstance(told, Backtest):
                     yield told.to_json()
                 else:
-                    tell(f"{history.dataset} {told.objective}: {told.share:.0%} counted")
+                    tell(f"{history.dataset} {told.subject}: {told.share:.0%} counted")
 
 
 @contextmanager

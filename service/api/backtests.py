@@ -1,4 +1,4 @@
-"""Asking the past: when the objectives of a file would have alerted."""
+"""Asking the past: when objectives would have alerted, and which ones the traffic suggests."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Body, HTTPException, Query
 from fastapi.responses import StreamingResponse
 
+from service import proposing
 from service.api.callers import Reader, TheService
 from service.backtesting import LONGEST_RANGE_US, Backtest, History, backtest
 from service.clock import now_us
@@ -22,6 +23,7 @@ from service.store.errors import StoreError
 from service.wiring import Service
 from slo.durations import written
 from slo.objective import Objective
+from slo.proposal import Proposal
 
 router = APIRouter(prefix="/api/v1", tags=["objectives"])
 LINES: Final = "application/x-ndjson"
@@ -45,9 +47,27 @@ def post(
     except ObjectiveFileError as error:
         raise HTTPException(422, str(error)) from None
     range_us = asked_range(range_)
-    if not _one_at_a_time.acquire(blocking=False):
-        raise HTTPException(429, "another backtest is being answered; ask again when it is done")
+    _take_turn()
     return StreamingResponse(_lines(service, objectives, range_us), media_type=LINES)
+
+
+@router.post("/proposals")
+def propose(
+    service: TheService, _caller: Reader, range_: Annotated[str, Query(alias="range")] = "7d"
+) -> StreamingResponse:
+    """Draft objectives from the requests of the last days, line by line: `progress`, then a `proposal`.
+
+    The proposal is a text of OpenSLO documents, each marked as a guess, with the `sentences` a person
+    must read. Nothing is kept of it, nor put in force. 429 while another question is being answered.
+    """
+    range_us = asked_range(range_)
+    _take_turn()
+    return StreamingResponse(_proposed(service, range_us), media_type=LINES)
+
+
+def _take_turn() -> None:
+    if not _one_at_a_time.acquire(blocking=False):
+        raise HTTPException(429, "another question about the past is being answered; ask when it is done")
 
 
 def asked_range(text: str) -> int:
@@ -68,7 +88,22 @@ def _lines(service: Service, objectives: tuple[Objective, ...], range_us: int) -
             if isinstance(told, Backtest):
                 yield _line({"backtest": told.to_json()})
             else:
-                yield _line({"progress": told.share, "objective": told.objective})
+                yield _line({"progress": told.share, "objective": told.subject})
+    except StoreError as error:
+        yield _line({"error": str(error)})
+    finally:
+        _one_at_a_time.release()
+
+
+def _proposed(service: Service, range_us: int) -> Iterator[str]:
+    try:
+        history = History(service.facts, service.fold.of_record)
+        for told in proposing.propose([history], range_us, now_us=now_us()):
+            if isinstance(told, Proposal):
+                text, sentences = proposing.openslo(told), proposing.sentences(told)
+                yield _line({"proposal": text, "sentences": sentences})
+            else:
+                yield _line({"progress": told.share})
     except StoreError as error:
         yield _line({"error": str(error)})
     finally:
