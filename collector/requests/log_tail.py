@@ -72,10 +72,12 @@ class LogReader:
         """
         if self._file is None:
             self._open()
-        elif self._is_truncated():
+        elif self._unread_bytes() < 0:  # truncated
             self._begin_at(0)
         found = list(self._chunk())
-        return found if found or not self._is_replaced() else self._last_line()
+        if found or self._file is None or self._unread_bytes() or not self._is_replaced():
+            return found
+        return self._last_line()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -106,13 +108,13 @@ class LogReader:
 
     def _is_replaced(self) -> bool:
         try:
-            return self._file is not None and self._path.stat().st_ino != self._inode
+            return self._path.stat().st_ino != self._inode
         except FileNotFoundError:
             return False  # rotated away, and the new file is not there yet
 
     def _last_line(self) -> list[Line]:
         rest, offset = self._rest, self._offset
-        self._rest = b""
+        self._offset, self._rest = offset + len(rest), b""
         self.close()
         log.info("%s was replaced; the new file is read from its start", self._path)
         return [Line(offset, rest)] if rest else []
@@ -122,9 +124,10 @@ class LogReader:
         self._file.seek(offset)
         self._offset, self._rest, self._skipped = offset, b"", 0
 
-    def _is_truncated(self) -> bool:
+    def _unread_bytes(self) -> int:
+        """Return how much of the file is still to be read; negative when it was truncated."""
         assert self._file is not None
-        return os.fstat(self._file.fileno()).st_size < self._offset + self._skipped + len(self._rest)
+        return os.fstat(self._file.fileno()).st_size - self._offset - self._skipped - len(self._rest)
 
     def _chunk(self) -> Iterator[Line]:
         chunk = self._file.read(_CHUNK_BYTES) if self._file else b""

@@ -32,7 +32,7 @@ def follow(tmp_path, log):
     def start(lag_seconds=60.0):
         tail = LogTail(log, RecordMaker(LITELLM, host="node-1"), kept_in=tmp_path, lag_seconds=lag_seconds)
         tail.got = []
-        tail.take = lambda: [tail.read(tail.got.extend, NOW_US) for _ in range(5)]
+        tail.take = lambda: [tail.read(tail.got.extend, NOW_US) for _ in range(6)]
         tail.names = lambda: (tail.take(), [record.request_id for record in tail.got])[1]
         return tail
 
@@ -83,6 +83,16 @@ def test_a_rotated_log_is_read_to_its_end_and_the_new_one_from_its_start(follow,
     assert tail.names() == ["a", "b"]
     append(log, line("d"))
     assert tail.names() == ["a", "b", "c", "d"]
+
+
+def test_a_rotated_log_is_read_to_its_end_though_a_line_is_longer_than_a_portion(follow, log):
+    log.touch()
+    tail = follow()
+    tail.take()
+    append(log, "x" * (3 * log_tail.MAX_LINE_BYTES) + "\n" + line("a"))
+    log.rename(log.with_suffix(".1"))
+    append(log, line("b"))
+    assert tail.names() == ["a", "b"]
 
 
 def test_a_truncated_log_is_read_from_its_start(follow, log):
