@@ -76,7 +76,8 @@ class Correcting:
         self._rows, self._files, self._fold, self._cells, self._clock = rows, files, fold, cells, clock
         self._heard: Asked | None = None
         self._known: tuple[list[StoredCorrection], int] = ([], -1)
-        self._dated: list[tuple[StoredCorrection, tuple[Correction, ...]]] = []
+        self._of_all: tuple[Correction, ...] = ()
+        self._of: dict[str, tuple[Correction, ...]] = {}
 
     def step(self) -> None:
         """Correct the counts for which something has changed. One query; more where a calendar changes.
@@ -87,8 +88,8 @@ class Correcting:
         self._hear(now_us)
         self._date(now_us)
         for counts in self._fold.counts:
-            wanted = self._wanted(counts.objective)
-            if counts.corrections == wanted:
+            wanted = self._of.get(counts.objective.name, self._of_all)
+            if counts.corrections is wanted or counts.corrections == wanted:
                 continue
             try:
                 self._correct(counts, wanted, now_us)
@@ -118,16 +119,20 @@ class Correcting:
             self._heard = asked
 
     def _date(self, now_us: int) -> None:
+        """Date every correction anew, where there are others or an hour has passed."""
         known = (self._rows.listed(), now_us // MICROS_PER_HOUR)
-        if known != self._known:
-            from_us, to_us = now_us - LOOK_BACK_US, now_us + LOOK_AHEAD_US
-            self._dated = [(each, intervals(each, from_us, to_us)) for each in known[0]]
-            self._known = known
-
-    def _wanted(self, objective: Objective) -> tuple[Correction, ...]:
-        name = objective.name
-        found = (times for each, times in self._dated if not each.objectives or name in each.objectives)
-        return tuple(sorted(correction for times in found for correction in times))
+        if known == self._known:
+            return
+        of_all: list[Correction] = []
+        of: dict[str, list[Correction]] = {}
+        for each in known[0]:
+            times = intervals(each, now_us - LOOK_BACK_US, now_us + LOOK_AHEAD_US)
+            for name in each.objectives:
+                of.setdefault(name, []).extend(times)
+            of_all.extend(() if each.objectives else times)
+        self._of_all = tuple(sorted(of_all))
+        self._of = {name: tuple(sorted((*times, *of_all))) for name, times in of.items()}
+        self._known = known
 
 
 def intervals(stored: StoredCorrection, from_us: int, to_us: int) -> tuple[Correction, ...]:

@@ -38,8 +38,8 @@ GROUP_CAP: Final = 1_000
 AHEAD_US: Final = 10 * MICROS_PER_MINUTE
 """How far a sender's clock may run ahead: kept, but in no window until its time has come."""
 
-LATE_US: Final = MICROS_PER_DAY + MICROS_PER_HOUR
-"""A ring of an objective holds at least this, so that a fact a day late finds its bucket."""
+HELD_US: Final = 8 * MICROS_PER_DAY
+"""A ring of an objective holds at least this: a fact a day late finds its bucket after a week's outage."""
 
 LAG_US: Final = 2 * MICROS_PER_HOUR
 """How much deeper than its windows the ring of a calendar is: `rebase` may lag behind by this much."""
@@ -139,7 +139,7 @@ class Ring:
             group_cap=group_cap,
             budgeting=objective.budgeting,
             calendar=calendar,
-            depth_us=max(rolling_us, LATE_US) + (LAG_US if calendar else 0),
+            depth_us=max(rolling_us, HELD_US) + (LAG_US if calendar else 0),
         )
 
     @property

@@ -28,6 +28,8 @@ SHOWN_US: Final = 62 * MICROS_PER_DAY
 """How far around now the dated times of a correction are told."""
 
 MOST_TIMES: Final = 20
+MOST_STANDING: Final = 1_000
+"""Most corrections that stand at once; files may say more."""
 
 
 class NewCorrection(BaseModel):
@@ -63,6 +65,8 @@ def corrections(service: TheService, _caller: Reader) -> list[dict[str, Any]]:
 def add(body: NewCorrection, service: TheService, caller: Admin) -> dict[str, str]:
     """Leave a time out of counting; every open window is counted anew at the next evaluation."""
     asked = _asked(body, service)
+    if sum(each.until_us is None for each in service.state.corrections.listed()) >= MOST_STANDING:
+        raise HTTPException(422, f"correct: {MOST_STANDING:,} corrections stand; end those that are over")
     made = asked.stored(f"c-{secrets.token_hex(4)}", by=caller.name, at_us=now_us())
     service.state.corrections.add(made)
     _audit(service, caller.name, "correct", made.id)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from typer.testing import CliRunner
 
 from inferometer.slo import app
+from service.api.corrections import MOST_STANDING
+from service.store.corrections import Ending
 from telemetry.requests import Status
 
 MODEL = "corrected"
@@ -147,3 +150,17 @@ def test_the_command_line_adds_lists_and_ends(slo):
 
 def test_the_command_line_tells_the_history(slo):
     assert "99.9 % of requests" in slo("history", "availability")
+
+
+def test_so_many_corrections_may_stand_and_no_more(served, admin):
+    body = an_hour_around_then(start="2020-01-01 00:00")
+    made = admin("POST", "corrections", json=body).json()["id"]
+    with served.state() as state:
+        (one,) = [each for each in state.corrections.listed() if each.id == made]
+        standing = sum(each.until_us is None for each in state.corrections.listed())
+        more = [replace(one, id=f"more-{number}") for number in range(MOST_STANDING - standing)]
+        state.corrections.replace(more, {})
+        refused = admin("POST", "corrections", json=body)
+        state.corrections.replace((), {each.id: Ending("test", 1, "over", 0) for each in (one, *more)})
+    assert refused.status_code == 422 and "end those that are over" in refused.json()["detail"]
+    assert admin("POST", "corrections", json=body).status_code == 201
