@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from service.cell_store import CellStore
+from service.clock import now_us as clock
 from service.foresight import foresee
 from slo.calendars import Calendar, Unit
 from slo.cells import Cells
@@ -36,7 +37,7 @@ def counted(facts):
         cells = Cells.of(
             [("a",)], group=np.zeros(minutes, dtype=np.int64), bucket=bucket, good=total - bad, total=total
         )
-        CellStore(facts.cells, clock=lambda: now_us).write(objective.version, MINUTE, cells, upto=1)
+        CellStore(facts.cells, clock=clock).write(objective.version, MINUTE, cells, upto=1)
         return facts
 
     return write
