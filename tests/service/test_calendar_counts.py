@@ -70,37 +70,38 @@ def between(cells, from_us, to_us):
     return cells.take((cells.bucket >= from_us // MINUTE) & (cells.bucket < to_us // MINUTE))
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_a_quarter_is_read_back_exactly(stored, minutes, objective):
-    period = QUARTER.period(NOW_US)
-    assert period.from_us % HOUR == HOUR // 2
-    before = Period(period.from_us, NOW_US // DAY * DAY)
-    units = units_before(stored(objective), objective, (), before, now_us=NOW_US)
-    assert units.sums() == measured(between(minutes, before.from_us, before.to_us), objective).sums()
-
-
-def test_a_correction_of_old_hours_leaves_them_out(stored, minutes):
-    period = QUARTER.period(NOW_US)
-    times = [Correction(period.from_us + 2 * HOUR, period.from_us + 900 * HOUR, Excluded.ALL)]
-    before = Period(period.from_us, NOW_US // DAY * DAY)
-    units = units_before(stored(REQUESTS), REQUESTS, times, before, now_us=NOW_US)
-    kept = corrected(between(minutes, before.from_us, before.to_us), Mask.of(times, MINUTE))
-    assert units.sums() == kept.sums() and kept.sums()[1] < between(minutes, before.from_us, NOW_US).sums()[1]
-
-
-@pytest.mark.parametrize(("objective", "ago_us"), [(OBJECTIVES[0], 20 * DAY), (OBJECTIVES[1], None)])
-def test_the_burn_down_ends_where_the_budget_stands(facts, stored, minutes, objective, ago_us):
-    cells = stored(objective)
+def counted(cells, minutes, objective, times):
+    """Return the objective judged as a service does that has just started."""
     counts = ObjectiveCounts(objective, now_us=NOW_US, group_cap=10)
     held_us = counts.ring.held_from_us
     counts.load(LoadedCells(between(minutes, held_us, NOW_US + HOUR), np.zeros(0, dtype=np.int64)), {})
-    times = () if ago_us is None else (Correction(NOW_US - ago_us, NOW_US - ago_us + DAY, Excluded.ALL),)
     period = Period(QUARTER.period(NOW_US).from_us, held_us)
     counts.correct(times, units_before(cells, objective, times, period, now_us=NOW_US), held_us)
-    judgement = counts.judge(NOW_US)
+    return counts.judge(NOW_US)
+
+
+BEGAN_US = QUARTER.period(NOW_US).from_us
+LEFT_OUT = (
+    Correction(BEGAN_US + 2 * HOUR, BEGAN_US + 900 * HOUR, Excluded.ALL),
+    Correction(NOW_US - 20 * DAY, NOW_US - 19 * DAY, Excluded.BAD),
+)
+"""The first ends in old times, where whole hours of the quarter's own are left out."""
+
+
+@pytest.mark.parametrize(
+    ("objective", "times"), [(REQUESTS, LEFT_OUT), (OBJECTIVES[1], ()), (OBJECTIVES[2], ())]
+)
+def test_a_quarter_is_read_back_exactly_and_drawn(facts, stored, minutes, objective, times):
+    cells, period = stored(objective), QUARTER.period(NOW_US)
+    assert period.from_us % HOUR == HOUR // 2
+    before = Period(period.from_us, NOW_US // DAY * DAY)
+    kept = corrected(between(minutes, before.from_us, before.to_us), Mask.of(times, MINUTE))
+    units = units_before(cells, objective, times, before, now_us=NOW_US)
+    assert units.sums() == measured(kept, objective).sums()
+
+    judgement = counted(cells, minutes, objective, times)
     drawn = burn_down(facts, asked(NOW_US, "1h", {}), judgement, 0)
     left = [above + below for above, below in zip(drawn["left"], drawn["over"], strict=True)]
     assert 100 < len(left) <= 242
-    assert left[-1] == pytest.approx(
-        float(judgement.verdict(0).budget_remaining), abs=5e-3
-    )  # drawn at the last traffic
+    budget_left = float(judgement.verdict(0).budget_remaining)
+    assert left[-1] == pytest.approx(budget_left, abs=5e-3)  # drawn at the last traffic
