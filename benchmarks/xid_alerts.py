@@ -1,13 +1,13 @@
 """From an Xid in the driver to an alert that fires at the service, told by driver and kernel log at once.
 
-    python benchmarks/xid_alerts.py [--xids 40] [--storm 672] [--out FILE]
+    python benchmarks/xid_alerts.py [--xids 30] [--storm 672] [--every 5 1] [--out FILE]
 
-A service and an agent as processes of their own, both at their defaults (a tick of 1 s, batches of
-2 s, judged every 5 s), the agent over the fake driver with eight GPUs and a kernel log it follows.
+A service and an agent as processes of their own (a tick of 1 s; judged every 5 s, its default, and
+every second), the agent over the fake driver with eight GPUs and a kernel log it follows.
 Fatal Xids on GPUs in turn, at random moments of the services' rounds; the time until the alert is
 listed as firing. Then a storm of Xid 45 (one fleet had 672 in three hours), here at once: how many
-events of it are told, and how many alerts it makes. Every Xid must count exactly once. Reference:
-NVML to central alert within 2 s p99 (with `--every 1` the service judges every second).
+events of it are told, and how many alerts it makes. Every Xid must count exactly once. Target: from
+NVML to the central alert within 2 s at p99, which five seconds between two judgements cannot reach.
 """
 
 from __future__ import annotations
@@ -156,8 +156,8 @@ def storm(host: Host, service: Service, errors: int) -> dict[str, object]:
     }
 
 
-def run(folder: Path, options: argparse.Namespace) -> dict[str, object]:
-    service = Service(folder / "service", options.every)
+def run(folder: Path, every: float, options: argparse.Namespace) -> dict[str, object]:
+    service = Service(folder / "service", every)
     host = Host(folder, service, options.port)
     try:
         until(lambda: host.page().count("inferometer_gpu_up{") == GPUS, 60, "all GPUs are read")
@@ -165,7 +165,7 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, object]:
         took = latencies(host, service, options.xids)
         counts = host.counts()
         figures = {
-            "judged_every_seconds": options.every,
+            "judged_every_seconds": every,
             "xids": len(took),
             "counted_once": sum(counts.values()) == len(took) and set(counts.values()) == {1},
             "seconds_to_alert": {
@@ -183,11 +183,16 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, object]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--xids", type=int, default=40)
+    parser.add_argument("--xids", type=int, default=30)
     parser.add_argument("--storm", type=int, default=672)
-    parser.add_argument("--every", type=float, default=5.0)
+    parser.add_argument("--every", type=float, nargs="+", default=[5.0, 1.0])
     parser.add_argument("--port", type=int, default=9487)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as home:
-        tell(run(Path(home), given), given.out)
+    rounds = []
+    for every in given.every:
+        with tempfile.TemporaryDirectory() as home:
+            rounds.append(run(Path(home), every, given))
+    tell({"rounds": rounds}, given.out)
+    if not all(each["counted_once"] and each["storm"]["counted"] == given.storm for each in rounds):
+        sys.exit(1)
