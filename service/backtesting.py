@@ -17,6 +17,7 @@ from service.fold import columns_of
 from service.store.facts import Facts
 from slo.backtest import WouldBe, would_have_alerted
 from slo.cells import Cells, fold, merge
+from slo.corrections import Correction, Mask, corrected
 from slo.durations import MICROS_PER_DAY, written
 from slo.objective import Objective
 from telemetry.frame import Frame
@@ -40,11 +41,15 @@ class CountedFrom(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """One dataset of a facts store. `of_record` keeps the rows that count, each request once."""
+    """One dataset of a facts store. `of_record` keeps the rows that count, each request once.
+
+    `corrections` says what is left out for an objective of a name.
+    """
 
     facts: Facts
     of_record: Callable[[Frame], Frame]
     dataset: str = ""
+    corrections: Callable[[str], Sequence[Correction]] = lambda _objective: ()
 
     @classmethod
     def imported(cls, facts: Facts, dataset: str) -> Self:
@@ -184,7 +189,8 @@ def _one(
         answer = replace(answer, counted_from=CountedFrom.CELLS)
     else:
         cells = yield from _counted(history, objective, start_us, to_us)
-    yield _told(answer, cells)
+    mask = Mask.of(history.corrections(objective.name), MICROS_PER_MINUTE)
+    yield _told(answer, corrected(cells, mask))
 
 
 def _counted(

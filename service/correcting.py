@@ -88,7 +88,7 @@ class Correcting:
         self._hear(now_us)
         self._date(now_us)
         for counts in self._fold.counts:
-            wanted = self._of.get(counts.objective.name, self._of_all)
+            wanted = self.of(counts.objective.name)
             if counts.corrections is wanted or counts.corrections == wanted:
                 continue
             try:
@@ -97,6 +97,10 @@ class Correcting:
                 if counts.corrections is None:
                     raise  # judged by nothing yet: better not at all than without what is left out
                 _LOG.warning("corrections of %s are not in force yet: %s", counts.objective.name, error)
+
+    def of(self, objective: str) -> tuple[Correction, ...]:
+        """Return the corrections in force for an objective of this name, whether there is one or not."""
+        return self._of.get(objective, self._of_all)
 
     def _correct(self, counts: ObjectiveCounts, wanted: tuple[Correction, ...], now_us: int) -> None:
         with self._fold.lock:

@@ -83,7 +83,7 @@ def asked_range(text: str) -> int:
 
 def _lines(service: Service, objectives: tuple[Objective, ...], range_us: int) -> Iterator[str]:
     try:
-        history = History(service.facts, service.fold.of_record)
+        history = History(service.facts, service.fold.of_record, corrections=service.correcting.of)
         for told in backtest(history, objectives, range_us, now_us=now_us()):
             if isinstance(told, Backtest):
                 yield _line({"backtest": told.to_json()})
