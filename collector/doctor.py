@@ -27,14 +27,18 @@ from collector.exposition import PageError, names, parse
 from collector.gpus.card import concerns, described, read_card
 from collector.gpus.discovery import GpuDiscovery
 from collector.gpus.nvml import DriverBusy, DriverError, Session
+from collector.gpus.processes import compute_processes
 from collector.gpus.source import GpuSource
 from collector.hardware.inventory import number_of
 from collector.hardware.kernel_log import open_log
+from collector.placements import Serving, seen
+from collector.processes import Processes
 from collector.requests.socket import MAX_PATH_BYTES
 from collector.saved_page import near_name
 from collector.settings import MIB, EngineTarget, Settings
 from collector.start_up import GIB
 from collector.web import WebError, connection_to, exchange, fetch
+from telemetry.columns import Record
 from telemetry.samples import ActivitySource, EngineSample, GpuSample
 
 T = TypeVar("T")
@@ -235,11 +239,36 @@ def _engines(settings: Settings) -> Iterator[Check]:
         )
         hint = "name it with --engine URL"
         yield Check("engines", Status.WARN, f"No inference engine {where}.", hint)
-    for target in targets:
-        sample = _engine_sample(settings, target)
-        yield _engine(settings, target, sample)
-        if sample is not None and sample.up:
-            yield _memory(settings, target, sample)
+    found = [Serving.of(target, _engine_records(settings, target), settings.host) for target in targets]
+    for each in found:
+        sample = next(iter(each.samples.values()), None)
+        yield _engine(settings, each.target, sample)
+        if sample is not None:
+            yield _memory(settings, each.target, sample)
+    if settings.gpus and any(each.samples for each in found):
+        yield _placements(found)
+
+
+def _placements(engines: Sequence[Serving]) -> Check:
+    """Say which GPUs would be placed without being named in the settings, and what keeps them from it."""
+    name, session, processes = "placements", Session(), Processes()
+    if not processes.host_ids():
+        hint = "give the agent the host's process ids (hostPID), or name the engines' gpus in the settings"
+        return Check(name, Status.WARN, "Processes here have ids of their own: no GPU can be placed.", hint)
+
+    def look() -> list[str]:
+        session.renew(0)
+        placed = seen(compute_processes(session), engines, processes, HostClock().now_us())
+        return [f"{place.gpu_uuid} serves {place.replica}" for place in placed]
+
+    try:
+        told = _within(_DRIVER_SECONDS, look)
+    except (TimeoutError, DriverError, DriverBusy) as error:
+        return Check(name, Status.WARN, f"The processes on the GPUs cannot be listed: {error or 'it hangs'}.")
+    hint = "" if told else "run it as the engines' user or root, or name the engines' gpus in the settings"
+    named = sum(len(engine.target.gpus) for engine in engines)
+    sentence = "; ".join(told) or "By its processes no GPU is known to serve an engine"
+    return Check(name, Status.OK if told or named else Status.WARN, f"{sentence}.", "" if named else hint)
 
 
 def _memory(settings: Settings, target: EngineTarget, sample: EngineSample) -> Check:
@@ -288,11 +317,11 @@ def _lacking(engine: Engine, reading: RankReading, shown: set[str]) -> list[str]
     return sentences
 
 
-def _engine_sample(settings: Settings, target: EngineTarget) -> EngineSample | None:
+def _engine_records(settings: Settings, target: EngineTarget) -> Sequence[Record]:
     source = EngineSource(target, host=settings.host, timeout_seconds=_PAGE_SECONDS, models=settings.models)
-    samples = source.read(HostClock().now_us()).records
+    records = source.read(HostClock().now_us()).records
     source.close()
-    return next((sample for sample in samples if isinstance(sample, EngineSample)), None)
+    return records
 
 
 def _service(settings: Settings) -> Iterator[Check]:

@@ -19,7 +19,6 @@ from collector.hardware.sources import GpusAndXids, KernelLogFinder, MemoryKeepe
 from collector.placements import Serving
 from collector.placing import ProcessPlacements
 from collector.settings import Settings
-from telemetry.samples import EngineSample
 from telemetry.source import Source
 
 if TYPE_CHECKING:
@@ -60,20 +59,10 @@ def own_sources(agent: Agent) -> Sequence[Source]:
 
 def _serving(agent: Agent) -> list[Serving]:
     """Return the engines that are read, each with the newest samples of its replicas by rank."""
-    samples = [record for record in agent.fresh_records() if isinstance(record, EngineSample) and record.up]
-    found = []
-    for watcher in agent.watchers:
-        if isinstance(watcher.source, EngineSource):
-            target = watcher.source.target
-            place = target.place(agent.settings.host)
-            own = {_rank(sample): sample for sample in samples if sample.replica.partition("#")[0] == place}
-            if own:
-                found.append(Serving(target, own))
-    return found
-
-
-def _rank(sample: EngineSample) -> int:
-    return int(sample.replica.partition("#")[2] or 0)
+    fresh, host = agent.fresh_records(), agent.settings.host
+    sources = [watcher.source for watcher in agent.watchers]
+    engines = [Serving.of(each.target, fresh, host) for each in sources if isinstance(each, EngineSource)]
+    return [engine for engine in engines if engine.samples]
 
 
 def _watched_gpus(agent: Agent) -> list[str]:

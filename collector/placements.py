@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Self
 from urllib.parse import urlsplit
 
 from collector.processes import Processes, literal_address
 from collector.settings import LOCAL_HOSTS, EngineTarget, Settings
+from telemetry.columns import Record
 from telemetry.placement import Placement, PlacementSource
 from telemetry.samples import EngineSample
 
@@ -46,6 +47,18 @@ class Serving:
 
     target: EngineTarget
     samples: Mapping[int, EngineSample]
+
+    @classmethod
+    def of(cls, target: EngineTarget, records: Sequence[Record], host: str) -> Self:
+        """Return an engine with those of the records that are good samples of its replicas."""
+        own = {
+            int(record.replica.partition("#")[2] or 0): record
+            for record in records
+            if isinstance(record, EngineSample)
+            and record.up
+            and record.replica.partition("#")[0] == target.place(host)
+        }
+        return cls(target, own)
 
 
 def seen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -127,6 +128,24 @@ def test_a_gpus_peaks_are_told_or_that_there_are_none(checks, make_driver):
         "989.4 TFLOP/s (FP16), 3,350 GB/s.",
         "None are listed for NVIDIA Unheard Of: its MFU and MBU are absent.",
     ]
+
+
+def test_where_gpus_would_be_placed_is_told(checks, web, make_driver, monkeypatch):
+    driver = make_driver()
+    web.answer = VLLM
+    engine = {"gpus": True, "engines": (EngineTarget(url=web.url + "/metrics"),)}
+    ours = str(Path("/proc/self/ns/pid").readlink())  # as if these were the host's own
+    monkeypatch.setattr("collector.processes.HOST_PID_NAMESPACE", ours)
+    driver.run(0, 1)
+    assert (checks(**engine)["placements"].status, checks(**engine)["placements"].hint[:9]) == (
+        Status.WARN,
+        "run it as",
+    )
+    driver.run(0, os.getpid())  # this process is the one that serves the page
+    found = checks(**engine)["placements"]
+    assert found.status is Status.OK and found.sentence.startswith(f"{driver.gpus[0].uuid.decode()} serves ")
+    monkeypatch.setattr("collector.processes.HOST_PID_NAMESPACE", "pid:[another]")
+    assert "hostPID" in checks(**engine)["placements"].hint
 
 
 def test_an_engines_memory_is_told_as_far_as_it_is_known(checks, web, tmp_path):
