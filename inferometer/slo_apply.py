@@ -30,7 +30,9 @@ def list_(server: Server = None, token: Token = None, as_json: AsJson = False) -
 
 
 def apply(
-    files: Annotated[list[Path], typer.Argument(help="OpenSLO files.", show_default=False)],
+    files: Annotated[
+        list[Path], typer.Argument(help="OpenSLO files, or folders of them.", show_default=False)
+    ],
     check: Annotated[bool, typer.Option("--check", help="Only say what would be; nothing is kept.")] = False,
     server: Server = None,
     token: Token = None,
@@ -41,14 +43,15 @@ def apply(
     An objective that a file of the service defines can only be changed there.
     """
     from inferometer.client import Client, quoted
-    from service.objectives.files import read
+    from service.objectives.files import read, yaml_files
     from service.objectives.mistakes import ObjectiveFileError
     from service.objectives.rewriting import documents
 
     with telling(ObjectiveFileError, OSError):
-        for file in files:
-            read(file)
-        texts = {name: text for file in files for name, text in documents(file.read_text("utf-8")).items()}
+        for path in files:
+            read(path)
+        found = [documents(file.read_text("utf-8")) for path in files for file in yaml_files(path)]
+        texts = {name: text for each in found for name, text in each.items()}
     client = Client(server, token)
     for only_check in (True,) if check else (True, False):
         for name, text in texts.items():

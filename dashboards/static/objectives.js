@@ -53,8 +53,13 @@ const ahead = (forecast) => {
   if (forecast.earliest_us === null) return "Four in five futures leave budget until the period has passed.";
   return `Four in five times the rest is spent between ${when(forecast.earliest_us)} and ${forecast.latest_us === null ? "after one period" : when(forecast.latest_us)}, likely ${forecast.likely_us === null ? "not within one period" : `by ${when(forecast.likely_us)}`}.`;
 };
+// As far ahead as the past reaches back, or a day: what comes later is said in words.
 const burnDown = (one) => {
-  const { at, low, middle, high } = one.forecast?.band ?? {};
+  const past = one.budget.at, { at = [], low = [], middle = [], high = [] } = one.forecast?.band ?? {};
+  const end = past.length ? past.at(-1) + Math.max(past.at(-1) - past[0], 864e5) : 0;
+  const near = (values) => values.filter((_, index) => at[index] <= end);
+  return { ...one.budget, ahead: near(at), low: near(low), middle: near(middle), high: near(high) };
+};
   return { ...one.budget, ahead: at ?? [], low: low ?? [], middle: middle ?? [], high: high ?? [] };
 };
 

@@ -31,8 +31,8 @@ export function trial(one) {
 }
 
 const state = { of: null, values: {}, now: null, busy: false, again: false, to: null };
-const times = (count, one, none) => (count === 0 ? none : count === 1 ? `${one} once` : `${one} ${number(count)} times`);
-const left = (ratio) => (ratio === null ? "no data" : ratio < 0 ? `budget overspent ${number(1 - ratio, 1 - ratio < 10 ? 1 : 0)}×` : `${percent(ratio)} of the budget left`);
+const times = (count, one, none) => (count === 0 ? none : count === 1 ? `${one} once` : count === 2 ? `${one} twice` : `${one} ${number(count)} times`);
+const left = (ratio) => (ratio === null ? "no data" : ratio < 0 ? `budget overspent ${number(1 - ratio, 1 - ratio < 1.1 ? 2 : 1 - ratio < 10 ? 1 : 0)}×` : `${percent(ratio)} of the budget left`);
 
 function said(told, now) {
   if (!told.total) return "No data in this range: nothing it counts came.";
