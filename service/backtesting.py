@@ -13,7 +13,6 @@ from typing import Any, Final, Self
 
 from service.cell_store import CellStore
 from service.clock import now_us
-from service.fold import columns_of
 from service.store.facts import Facts
 from slo.backtest import WouldBe, would_have_alerted
 from slo.cells import Cells, fold, merge
@@ -28,6 +27,8 @@ LONGEST_RANGE_US: Final = 62 * MICROS_PER_DAY
 """As far back as requests are kept."""
 _TIMED: Final = ("vantage", "pool")
 """What `of_record` reads."""
+RECORD_COLUMNS: Final = ("vantage", "pool")
+"""What tells the requests that count."""
 _DATASETS: Final = "SELECT DISTINCT dataset FROM requests ORDER BY dataset"
 _VANTAGES: Final = "SELECT DISTINCT vantage FROM requests WHERE dataset = {dataset:String}"
 
@@ -69,7 +70,8 @@ class History:
     def rows(self, objective: Objective, from_us: int, to_us: int) -> Frame:
         """Return the facts of [from_us, to_us) that count. One query."""
         table = objective.indicator.table
-        return self.read(table, columns_of([objective])[table], from_us, to_us)
+        columns = {*objective.columns, *(RECORD_COLUMNS if table == "requests" else ())}
+        return self.read(table, columns, from_us, to_us)
 
     def read(self, table: str, columns: Collection[str], from_us: int, to_us: int) -> Frame:
         """Return these columns of a table's rows of [from_us, to_us) that count. One query."""

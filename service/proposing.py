@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from service.backtesting import History, Progress
+from service.backtesting import RECORD_COLUMNS, History, Progress
 from service.objectives.languages.trees import Plain
 from service.objectives.languages.writing import written
 from service.objectives.openslo import API_VERSION, GUESS
@@ -16,7 +16,7 @@ from slo.objective import Objective
 from slo.proposal import COLUMNS, LEAST_REQUESTS, Proposal, counted, proposed
 from telemetry.units import MICROS_PER_HOUR, MICROS_PER_SECOND
 
-_COLUMNS: Final = COLUMNS | {"vantage", "pool"}
+_COLUMNS: Final = COLUMNS.union(RECORD_COLUMNS)
 
 
 def propose(
