@@ -4,8 +4,9 @@
 
 The agent is a process of its own over the fake driver with eight GPUs, at its defaults. Two ways
 to hang, so long each: every call of the GPU, and inside its GPM call, which holds a lock that all
-GPUs share. Meanwhile /metrics is scraped ten times a second; then the driver is released and must
-be read again without a restart; last it hangs once more while SIGTERM comes. Targets: /metrics p99
+GPUs share. Meanwhile /metrics is scraped ten times a second, as it was before anything hung (a
+quarter as long): where that is slow too, the machine is. Then the driver is released and must be
+read again without a restart; last it hangs once more while SIGTERM comes. Targets: /metrics p99
 <= 50 ms, the others <= 2 s old, told within 10 s, recovered <= 5 s, ended <= 5 s.
 """
 
@@ -135,6 +136,7 @@ def main() -> int:
         try:
             until(lambda: host.up() == GPUS, 60, "eight GPUs are read")
             figures: dict[str, object] = {"gpus": GPUS, "seconds": chosen.seconds}
+            figures["nothing_hangs"] = {"metrics_ms": host.watch(chosen.seconds / 4)["metrics_ms"]}
             ways = {"every_call": host.fake.FUNCTIONS, "inside_gpm": ["nvmlGpmSampleGet"]}
             wrong = []
             for way, functions in ways.items():
