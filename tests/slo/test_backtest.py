@@ -66,7 +66,7 @@ def live(cells, start, end):
     ),
     st.integers(0, 60),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_equals_the_live_engine(counts, start):
     cells = cells_of(counts)
     found = would_have_alerted(OBJECTIVE, cells, from_us=start * MINUTE, to_us=90 * MINUTE)
