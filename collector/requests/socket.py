@@ -16,6 +16,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
+from operator import attrgetter
 from pathlib import Path
 from typing import Final, Self
 
@@ -34,6 +35,9 @@ MAX_PATH_BYTES: Final = 107
 """Longest socket path Linux takes."""
 
 _TABLES: Final = frozenset({"requests", "token_gaps", "in_flight"})
+_NAMES: Final = {name: tuple(column.name for column in TABLE[name].columns) for name in _TABLES}
+_ROW: Final = {name: (names, attrgetter(*names)) for name, names in _NAMES.items()}
+"""The columns of each table, and what takes all of them from a record at once."""
 _ENUMS: Final[Mapping[str, type[StrEnum]]] = {"status": Status, "finish": Finish, "vantage": Vantage}
 _SIGNED: Final = frozenset({"priority"})
 _RETRY_SECONDS: Final = 0.25
@@ -63,8 +67,8 @@ class SocketPathError(OSError):
 def encode(record: TimedRecord) -> bytes:
     """Return a record as one datagram. Raises `DatagramError` above `MAX_DATAGRAM_BYTES`."""
     table = TABLE_OF[type(record)]
-    values = ((column.name, getattr(record, column.name)) for column in table.columns)
-    row = {name: value for name, value in values if value is not None}
+    names, values = _ROW[table.name]
+    row = {name: value for name, value in zip(names, values(record), strict=True) if value is not None}
     text = json.dumps({"table": table.name, "row": row}, separators=(",", ":")).encode()
     if len(text) > MAX_DATAGRAM_BYTES:
         raise DatagramError(

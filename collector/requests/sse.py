@@ -42,8 +42,9 @@ class EventSplitter:
         events: list[Event] = []
         start = 0
         while found := _BLANK_LINE.search(text, max(start, searched)):
-            events.append(_event(text[start : found.end()]))
-            start = found.end()
+            end = found.end()
+            events.append(_event(text[start:end]))
+            start = end
         self.held = text[start:]
         if len(self.held) > MAX_EVENT_BYTES:
             events.append(Event(self.held, None))
@@ -61,9 +62,9 @@ class EventSplitter:
 
 def _event(raw: bytes) -> Event:
     if raw.startswith(b"data:"):
-        body = raw[5:].strip(b"\r\n")
+        body = raw[6 if raw[5:6] == b" " else 5 :].strip(b"\r\n")
         if b"\n" not in body and b"\r" not in body:
-            return Event(raw, body.removeprefix(b" "))
+            return Event(raw, body)
     return _event_of_lines(raw)
 
 
