@@ -39,6 +39,11 @@ class Grid:
         """How many groups there is room for."""
         return int(self._counts.shape[2])
 
+    @property
+    def plain(self) -> bool:
+        """Whether a cell counts for what it holds: nothing is cut in slices, nothing is left out."""
+        return self._budgeting.slice_us is None and self.mask is NO_MASK
+
     def grow(self, groups: int) -> None:
         """Make room for more groups; only rows that hold something are copied."""
         old = self._counts

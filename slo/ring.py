@@ -24,7 +24,7 @@ import numpy as np
 
 from slo.calendars import Calendar, Period
 from slo.cells import Cells, Key
-from slo.corrections import Correction, Mask
+from slo.corrections import NO_MASK, Correction, Mask
 from slo.durations import MICROS_PER_DAY
 from slo.grid import Grid
 from slo.objective import Objective
@@ -163,11 +163,7 @@ class Ring:
         outside = int(cells.total[~inside].sum())
         kept = self.named(cells.take(inside))
         columns = self._columns_of(kept.keys)[kept.group]
-        touched = np.unique(kept.bucket // self._grid.width * self._grid.groups + columns)
-        slices, touched_columns = np.divmod(touched, self._grid.groups)
-        before = self._grid.units(slices, touched_columns)
-        stored = self._grid.put(kept.bucket, columns, np.stack((kept.good, kept.total)))
-        self._change(slices, touched_columns, self._grid.units(slices, touched_columns) - before)
+        stored = self._put(kept.bucket, columns, np.stack((kept.good, kept.total)))
         return Added(Cells(kept.keys, kept.group, kept.bucket, stored[0], stored[1]), outside)
 
     def advance(self, now_us: int) -> None:
@@ -188,7 +184,7 @@ class Ring:
 
         A calendar period that began before `held_from_us` needs a `rebase` besides.
         """
-        self._grid.mask = Mask.of(corrections, self.width_us)
+        self._grid.mask = Mask.of(corrections, self.width_us) if corrections else NO_MASK
         upto, sums = self._now, np.zeros((2, self._grid.groups), dtype=np.int64)
         for at in np.argsort(self._spans).tolist():
             first = self._now - self._spans[at]
@@ -244,6 +240,18 @@ class Ring:
     def _newest(self, now_us: int) -> int:
         """Return the newest slice that counts: the running bucket, or the last slice that has ended."""
         return now_us // self._slice_us - (self._budgeting.slice_us is not None)
+
+    def _put(self, buckets: Ints, columns: Ints, counts: Ints) -> Ints:
+        """Add to cells, and to windows what that changes; return the cells as they now stand."""
+        if self._grid.plain:
+            self._change(buckets, columns, counts)
+            return self._grid.put(buckets, columns, counts)
+        touched = np.unique(buckets // self._grid.width * self._grid.groups + columns)
+        slices, of = np.divmod(touched, self._grid.groups)
+        before = self._grid.units(slices, of)
+        stored = self._grid.put(buckets, columns, counts)
+        self._change(slices, of, self._grid.units(slices, of) - before)
+        return stored
 
     def _change(self, slices: Ints, columns: Ints, change: Ints) -> None:
         """Add what changed in single slices of single groups to every window that holds them."""
