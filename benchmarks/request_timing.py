@@ -54,8 +54,8 @@ TRUTH = Load(streams=50, chunks=60, rate=20.0)
 class Clients:
     """The load generator, in a process of its own."""
 
-    def __init__(self) -> None:
-        self._pool = ProcessPoolExecutor(1, mp_context=SPAWN)
+    def __init__(self, pool: ProcessPoolExecutor) -> None:
+        self._pool = pool
 
     def run(self, load: Load, front: Front, prefix: str) -> list[Heard]:
         """Return what each stream heard; a chunk that does not come is an error."""
@@ -205,8 +205,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     wish = parser.parse_args()
     load = Load(wish.streams, wish.chunks, float(wish.rate))
-    people, busy = Clients(), psutil.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder, Inbox(Path(folder) / "r.sock") as inbox:
+    busy = psutil.getloadavg()[0]
+    with (
+        ProcessPoolExecutor(1, mp_context=SPAWN) as pool,
+        tempfile.TemporaryDirectory() as folder,
+        Inbox(Path(folder) / "r.sock") as inbox,
+    ):
+        people = Clients(pool)
         told: dict[str, object] = {
             "load": f"{load.streams} streams x {wish.rate}/s x {load.chunks} chunks, median of {wish.repeats}",
             "load_average_before": round(busy, 1),

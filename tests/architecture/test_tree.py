@@ -63,5 +63,9 @@ def test_no_file_names_a_package_registry():
         for path in ROOT.rglob("*")
         if path.is_file() and path.suffix in {".txt", ".toml", ".md", ".yaml", ".cfg"}
     ]
-    ours = [path for path in suspects if not {".venv", ".real-engine", "build", ".git"} & set(path.relative_to(ROOT).parts)]
+    ours = [
+        path
+        for path in suspects
+        if not {".venv", ".real-engine", "build", ".git"} & set(path.relative_to(ROOT).parts)
+    ]
     assert [path for path in ours if hosts.search(path.read_text(errors="ignore"))] == []
