@@ -60,8 +60,6 @@ const burnDown = (one) => {
   const near = (values) => values.filter((_, index) => at[index] <= end);
   return { ...one.budget, ahead: near(at), low: near(low), middle: near(middle), high: near(high) };
 };
-  return { ...one.budget, ahead: at ?? [], low: low ?? [], middle: middle ?? [], high: high ?? [] };
-};
 
 const pairs = (one) =>
   one.group === null
