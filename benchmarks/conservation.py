@@ -29,9 +29,9 @@ from parts.waiting import until
 from inferometer.processes import Children
 from inferometer.stage import Stage
 from journal import Journal, Limits
-from service.billing import CLOSED, FIRST_VERSION
 from service.clock import now_us
-from service.fold import READER as FOLD
+from service.counting.fold import READER as FOLD
+from service.money.billing import CLOSED, FIRST_VERSION
 from service.store.facts import Facts
 from service.writer import READER as STORE
 from simulator.demo import FAULTS, arrivals

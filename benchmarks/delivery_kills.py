@@ -36,7 +36,7 @@ from alerts.receivers.http import Poster
 from alerts.receivers.webhook import Webhook, new_secret
 from alerts.routing import Route
 from alerts.state import AlertState
-from service.alerting import Alerting
+from service.alerting.transitions import Alerting
 from service.clock import now_us
 from service.store.migrate import upgrade_state
 from service.store.state import State

@@ -27,9 +27,9 @@ import numpy as np
 from parts.recording_rules import available, measured
 from parts.telling import tell
 
-from service.backtesting import Backtest, History, backtest
-from service.cell_store import CellStore
-from service.counts import ObjectiveCounts
+from service.counting.cell_store import CellStore
+from service.counting.counts import ObjectiveCounts
+from service.past.backtesting import Backtest, History, backtest
 from service.store.clickhouse import Warehouse
 from service.store.facts import Facts
 from service.store.migrate import upgrade_facts

@@ -32,14 +32,14 @@ from parts.budgets import Fact, budget_left, units
 from parts.telling import tell
 
 from journal import Journal, Limits, Sealed
-from service.correcting import Correcting, intervals
-from service.counting import Counting
-from service.counts import LoadedCells
-from service.fold import READER, Fold
+from service.counting.correcting import Correcting, intervals
+from service.counting.counts import LoadedCells
+from service.counting.fold import READER, Fold
+from service.counting.rollup import RollUp
+from service.counting.sightings import Sightings
+from service.counting.taking_up import Counting
 from service.live import LiveWindow
 from service.own_metrics import Tally
-from service.rollup import RollUp
-from service.sightings import Sightings
 from service.store.corrections import StoredCorrection
 from service.store.errors import StoreUnavailable
 from slo.calendars import Calendar, Unit

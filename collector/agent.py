@@ -19,22 +19,22 @@ from typing import Final
 
 from collector.alone import Alone
 from collector.clock import HostClock
-from collector.dcgm import DcgmPage
 from collector.discovery import Finder, Search
 from collector.efficiency.meter import EfficiencyMeter
-from collector.exporter import Exporter
+from collector.export.dcgm import DcgmPage
+from collector.export.exporter import Exporter
+from collector.export.health import Vital
+from collector.export.replica_vitals import memory_vitals, placement_vitals
+from collector.export.vitals import vitals_of
 from collector.finders import finders_of, hardware_desk, own_sources
 from collector.gpus.nvml import Session
 from collector.hardware.vitals import hardware_vitals
-from collector.health import Vital
 from collector.outbox import Buffer, Sealer
-from collector.placements import Placements
-from collector.replica_vitals import memory_vitals, placement_vitals
+from collector.placement.placements import Placements
 from collector.request_doors import RequestDoors
 from collector.schedule import Watcher
 from collector.settings import Settings
 from collector.shipper import READER, Link, Shipper
-from collector.vitals import vitals_of
 from journal import Journal, JournalError, Limits
 from telemetry.columns import Record
 from telemetry.events import Event, EventKind

@@ -9,8 +9,8 @@ from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from collector.backoff import Backoff
-from collector.engine_source import EngineSource
 from collector.engines import engines, recognise
+from collector.scraping.engine_source import EngineSource
 from collector.settings import EngineTarget, Settings
 from collector.web import WebError, fetch
 from telemetry.source import Source

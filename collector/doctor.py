@@ -20,10 +20,7 @@ from urllib.parse import urlsplit
 from collector.clock import HostClock
 from collector.discovery import local_engines
 from collector.efficiency.peaks import peak_of
-from collector.engine_mapping import RankReading, read_ranks
-from collector.engine_source import EngineSource
 from collector.engines import Engine, engines, recognise
-from collector.exposition import PageError, names, parse
 from collector.gpus.card import concerns, described, read_card
 from collector.gpus.discovery import GpuDiscovery
 from collector.gpus.nvml import DriverBusy, DriverError, Session
@@ -31,12 +28,15 @@ from collector.gpus.processes import compute_processes
 from collector.gpus.source import GpuSource
 from collector.hardware.inventory import number_of
 from collector.hardware.kernel_log import open_log
-from collector.placements import Serving, seen
-from collector.processes import Processes
+from collector.placement.placements import Serving, seen
+from collector.placement.processes import Processes
 from collector.requests.socket import MAX_PATH_BYTES
-from collector.saved_page import near_name
+from collector.scraping.engine_mapping import RankReading, read_ranks
+from collector.scraping.engine_source import EngineSource
+from collector.scraping.exposition import PageError, names, parse
+from collector.scraping.saved_page import near_name
+from collector.scraping.start_up import GIB
 from collector.settings import MIB, EngineTarget, Settings
-from collector.start_up import GIB
 from collector.web import WebError, connection_to, exchange, fetch
 from telemetry.columns import Record
 from telemetry.samples import ActivitySource, EngineSample, GpuSample

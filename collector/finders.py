@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from collector.discovery import EngineFinder, Finder
-from collector.engine_source import EngineSource
 from collector.gpus.discovery import GpuDiscovery
 from collector.gpus.nvml import Session
 from collector.hardware.desk import HardwareDesk
@@ -16,8 +15,9 @@ from collector.hardware.inventory import Inventory
 from collector.hardware.memory import FILE_NAME
 from collector.hardware.policies import POLICIES
 from collector.hardware.sources import GpusAndXids, KernelLogFinder, MemoryKeeper
-from collector.placements import Serving
-from collector.placing import ProcessPlacements
+from collector.placement.placements import Serving
+from collector.placement.proven import ProcessPlacements
+from collector.scraping.engine_source import EngineSource
 from collector.settings import Settings
 from telemetry.source import Source
 

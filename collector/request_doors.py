@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from collector.clock import HostClock
-from collector.health import Vital, counter, counters, gauges
+from collector.export.health import Vital, counter, counters, gauges
 from collector.intake import Deliver, Intake
 from collector.requests.log_formats import format_of
 from collector.requests.log_tail import LogTail

@@ -16,9 +16,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from collector import checks
-from collector.dcgm_names import HOSTNAME_LABELS
 from collector.efficiency.peaks import DTYPES
 from collector.efficiency.ratios import ModelShape
+from collector.export.dcgm_names import HOSTNAME_LABELS
 from collector.hardware.policies import DEFAULT_POLICY, POLICIES
 from collector.requests.log_formats import format_of
 from telemetry.identity import Origin, Replica

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import slo.indicator
-from collector.dcgm_names import HOSTNAME_LABELS, NOT_SERVED, SERIES, XID
 from collector.efficiency.peaks import PEAKS
 from collector.engines import Engine, Fold, Signal, engines
+from collector.export.dcgm_names import HOSTNAME_LABELS, NOT_SERVED, SERIES, XID
 from collector.hardware.policies import POLICIES
 from collector.hardware.xids import CATALOGUE, LAST_CODE
 from collector.requests.route_fields import FIELDS, ROUTES, Filled

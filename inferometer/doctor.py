@@ -14,7 +14,7 @@ from inferometer.options import AsJson
 from inferometer.saying import answer, answer_json, answer_table, say, telling
 
 if TYPE_CHECKING:
-    from collector.saved_page import SavedPage
+    from collector.scraping.saved_page import SavedPage
 
 _NO_TOKEN = "none"  # noqa: S105 - says that there is none
 """An agent needs a token to deliver; to see whether the service answers takes none."""
@@ -74,8 +74,8 @@ def doctor(
 
 def _read_saved(path: Path, *, as_json: bool) -> None:
     """Print what a saved page says in the vocabulary. Exits 1 on a page of no known engine."""
-    from collector.exposition import PageError
-    from collector.saved_page import MAX_PAGE_BYTES, normalise
+    from collector.scraping.exposition import PageError
+    from collector.scraping.saved_page import MAX_PAGE_BYTES, normalise
 
     with telling(OSError, PageError):
         if str(path) == "-":

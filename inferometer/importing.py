@@ -14,9 +14,9 @@ from inferometer.saying import Failure, answer_json, say, telling
 from inferometer.watching import Tell, progress
 
 if TYPE_CHECKING:
-    from service.judging import Terms
+    from service.recordings.judging import Terms
     from service.recordings.recording import Recording
-    from service.verdicts import Verdict
+    from service.recordings.verdicts import Verdict
 
 
 def import_(
@@ -69,8 +69,8 @@ def import_(
 
 def _terms(limit_texts: Sequence[str], price_texts: Sequence[str]) -> Terms:
     from cost.prices import PriceBook, PriceError, parse
-    from service.judging import Terms
     from service.objectives.limits import limits
+    from service.recordings.judging import Terms
     from slo.errors import ObjectiveError
 
     with telling(ObjectiveError, PriceError):
@@ -103,7 +103,7 @@ def _judged(
 ) -> list[Verdict]:
     from cost.prices import PriceError
     from journal import JournalError
-    from service.incident import IncidentError, incidents
+    from service.recordings.incident import IncidentError, incidents
     from service.recordings.read import read
     from service.recordings.recording import RecordingError
     from service.store.errors import StoreError

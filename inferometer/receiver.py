@@ -36,7 +36,7 @@ def add(
     from pydantic import ValidationError
 
     from alerts.errors import AlertsError
-    from service.receiving import Receiving
+    from service.alerting.receiving import Receiving
     from service.settings import ReceiverSettings
 
     told: list[str] = []

@@ -79,12 +79,12 @@ def _asked(
 
 
 def _read(files: list[Path], range_: str, directory: Path, tell: Tell) -> Iterator[dict[str, Any]]:
-    from service.backtesting import Backtest, histories
-    from service.backtesting import backtest as tested
     from service.objectives.files import read
     from service.objectives.mistakes import ObjectiveFileError
     from service.objectives.section import NotThatError
     from service.objectives.words import duration
+    from service.past.backtesting import Backtest, histories
+    from service.past.backtesting import backtest as tested
     from service.store.errors import StoreError
 
     with telling(ObjectiveFileError, NotThatError, StoreError, OSError), opened(directory) as facts:

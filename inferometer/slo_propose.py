@@ -50,11 +50,11 @@ def _asked(range_: str, server: str | None, token: str | None, tell: Tell) -> tu
 
 
 def _read(range_: str, directory: Path, tell: Tell) -> tuple[str, list[str]]:
-    from service.backtesting import histories
     from service.objectives.section import NotThatError
     from service.objectives.words import duration
-    from service.proposing import openslo, sentences
-    from service.proposing import propose as proposed
+    from service.past.backtesting import histories
+    from service.past.proposing import openslo, sentences
+    from service.past.proposing import propose as proposed
     from service.store.errors import StoreError
     from slo.proposal import Proposal
 

@@ -11,7 +11,7 @@ from inferometer.saying import answer
 
 if TYPE_CHECKING:
     from anomalies.finding import Finding
-    from service.verdicts import Cost, Load, Spread, Verdict
+    from service.recordings.verdicts import Cost, Load, Spread, Verdict
 
 _TIMINGS = (("time to first token", "ttft"), ("per output token", "tpot"), ("end to end", "e2e"))
 _CURRENCY = "USD"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from journal import Journal, Limits
-from service.fold import READER as FOLD
+from service.counting.fold import READER as FOLD
 from service.settings import Settings
 from service.store.facts import Facts
 from service.store.migrate import upgrade_facts, upgrade_state

@@ -9,9 +9,9 @@ from typing import Final
 
 from alerts.delivery import Delivery
 from journal import Journal
-from service.evaluator import Evaluator
-from service.fold import Fold
-from service.in_force import InForce
+from service.alerting.evaluator import Evaluator
+from service.counting.fold import Fold
+from service.counting.in_force import InForce
 from service.live import LiveWindow
 from service.own_metrics import Reading
 from service.threads import Worker

@@ -22,33 +22,33 @@ from alerts.state import AlertState, Policy
 from cost.prices import PriceError, parse
 from journal import JournalError
 from service.access import Caller, KnownCallers
-from service.alerting import Alerting
-from service.billing import Billing, Rules, Sources
-from service.cell_store import CellStore
+from service.alerting.evaluator import Evaluator, Parts
+from service.alerting.finding_rows import FindingStore
+from service.alerting.receiving import Receiving, page_before_ticket
+from service.alerting.transitions import Alerting
 from service.clock import now_us
-from service.correcting import Correcting
-from service.counting import Counting, Span
-from service.evaluator import Evaluator, Parts
-from service.finding_rows import FindingStore
-from service.fold import READER as FOLD
-from service.fold import Fold, columns_of
-from service.imports import Imports
-from service.in_force import Counted, InForce, Origins, wanted
+from service.counting.cell_store import CellStore
+from service.counting.correcting import Correcting
+from service.counting.fold import READER as FOLD
+from service.counting.fold import Fold, columns_of
+from service.counting.in_force import Counted, InForce, Origins, wanted
+from service.counting.rollup import RollUp
+from service.counting.sightings import Sightings
+from service.counting.slo_counters import SloCounters
+from service.counting.taking_up import Counting, Span
+from service.fleet.presence import Presence
+from service.fleet.replica_states import ReplicaStates
+from service.fleet.seen import Seen
 from service.ingest.recent import Recent
 from service.jobs import Job, Jobs
 from service.live import LiveWindow
+from service.money.billing import Billing, Rules, Sources
 from service.objectives.chosen import Chosen
 from service.objectives.mistakes import ObjectiveFileError
 from service.objectives.watched import Watched
 from service.own_metrics import OwnMetrics, Tally
-from service.presence import Presence
-from service.receiving import Receiving, page_before_ticket
-from service.replica_states import ReplicaStates
-from service.rollup import RollUp
-from service.seen import Seen
+from service.past.imports import Imports
 from service.settings import Settings
-from service.sightings import Sightings
-from service.slo_counters import SloCounters
 from service.store.errors import StoreError
 from service.store.tokens import Role
 from service.stores import Stores

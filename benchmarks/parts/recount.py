@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from service.cell_store import CellStore
 from service.clock import now_us
-from service.fold import LATE_US
+from service.counting.cell_store import CellStore
+from service.counting.fold import LATE_US
 from service.store.facts import Facts
 from slo.objective import Objective
 from telemetry.units import MICROS_PER_MINUTE

@@ -13,7 +13,7 @@ from typing import Final
 
 from collector.efficiency.peaks import peak_of
 from collector.efficiency.ratios import Board, Efficiency, ModelShape, efficiency
-from collector.health import Vital, gauges
+from collector.export.health import Vital, gauges
 from telemetry.catalog import PREFIX, MetricKind
 from telemetry.columns import Record
 from telemetry.samples import EngineSample, GpuSample

@@ -14,7 +14,7 @@ from functools import cache
 from itertools import islice
 from typing import Final
 
-from collector.exposition import MAX_SERIES, Page, family_of, names, parse
+from collector.scraping.exposition import MAX_SERIES, Page, family_of, names, parse
 from telemetry.identity import Vantage
 from telemetry.units import MICROS_PER_SECOND
 

@@ -12,7 +12,7 @@ import json
 from typing import Final
 
 from collector.engines import Engine
-from collector.exposition import MAX_SERIES, Page, Series
+from collector.scraping.exposition import MAX_SERIES, Page, Series
 
 _LOADED: Final = "ollama_model_size_vram_bytes"
 

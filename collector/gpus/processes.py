@@ -1,6 +1,6 @@
 """Which processes compute on which GPU, as the driver tells it.
 
-The process ids are those of the host's own namespace: `collector.processes` says whether they
+The process ids are those of the host's own namespace: `collector.placement.processes` says whether they
 mean anything where the agent runs. Milliseconds a GPU: asked seldom.
 """
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from collector.export.health import Vital
 from collector.gpus.source import GpuSource
-from collector.health import Vital
 from collector.schedule import Watcher
 from telemetry.catalog import PREFIX, MetricKind
 from telemetry.samples import GpuSample

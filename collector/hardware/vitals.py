@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collector.export.health import Vital, counter
 from collector.hardware.desk import HardwareDesk
-from collector.health import Vital, counter
 from telemetry.catalog import PREFIX, MetricKind
 from telemetry.units import MICROS_PER_SECOND
 

@@ -10,15 +10,15 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Body, HTTPException, Query
 from fastapi.responses import StreamingResponse
 
-from service import proposing
 from service.api.callers import Reader, TheService
-from service.backtesting import LONGEST_RANGE_US, Backtest, History, backtest
 from service.clock import now_us
 from service.objectives.files import parse
 from service.objectives.located import MAX_BYTES
 from service.objectives.mistakes import ObjectiveFileError
 from service.objectives.section import NotThatError
 from service.objectives.words import duration
+from service.past import proposing
+from service.past.backtesting import LONGEST_RANGE_US, Backtest, History, backtest
 from service.store.errors import StoreError
 from service.wiring import Service
 from slo.durations import written

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from service.api.callers import Admin, Reader, TheService
 from service.api.objectives import VersionAnswer, versions
 from service.clock import now_us
-from service.correcting import intervals
+from service.counting.correcting import intervals
 from service.objectives.corrections import AskedCorrection
 from service.objectives.periods import local_time
 from service.objectives.recurrence import Recurrence

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 
 from service.api.callers import Reader, TheService
 from service.clock import now_us
-from service.foresight import MOST_GROUPS, band, foresee, row
+from service.past.foresight import MOST_GROUPS, band, foresee, row
 from service.store.facts import Facts
 from service.views.promises import budget_left
 from slo.evaluate import Judgement

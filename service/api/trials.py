@@ -8,12 +8,12 @@ from fastapi import APIRouter, HTTPException, Query
 
 from dashboards.pages import USUAL_RANGE
 from service.api.callers import Reader, TheService
-from service.backtesting import History
 from service.clock import now_us
 from service.objectives.rewriting import moved as rewritten
 from service.objectives.section import NotThatError
 from service.objectives.words import duration, percent
-from service.trying import TrialError, moved
+from service.past.backtesting import History
+from service.past.trying import TrialError, moved
 from service.views import trials
 from service.views.asking import Asked, ViewError, asked
 from service.wiring import Service

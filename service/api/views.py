@@ -10,13 +10,13 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, HTTPException, Query, Request
 
 from dashboards.pages import USUAL_RANGE
+from service.alerting.finding_rows import known
 from service.api.callers import Reader, TheService
 from service.api.objectives import counting, versions
 from service.clock import now_us
-from service.finding_rows import known
-from service.foresight import band, foresee, row
-from service.imports import short_name
-from service.trying import movable
+from service.past.foresight import band, foresee, row
+from service.past.imports import short_name
+from service.past.trying import movable
 from service.views import (
     alerts,
     cost,

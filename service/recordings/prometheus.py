@@ -15,9 +15,9 @@ from itertools import chain
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from collector.engine_mapping import read_ranks
 from collector.engines import engine_of, engines
-from collector.exposition import Page, Series
+from collector.scraping.engine_mapping import read_ranks
+from collector.scraping.exposition import Page, Series
 from service.recordings.answers import RecordedSeries
 from service.recordings.gpu_columns import FIELDS, NO_UUID, PREFIX, RecordedGpu, column_value, gpu_samples
 from service.recordings.reading import Reading

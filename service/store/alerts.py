@@ -18,7 +18,7 @@ from telemetry.condition import Severity
 
 
 class AlertHistory:
-    """The alerts of one state store. Thread-safe; implements `service.alerting.AlertRows`."""
+    """The alerts of one state store. Thread-safe; implements `service.alerting.transitions.AlertRows`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

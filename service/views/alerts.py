@@ -9,8 +9,8 @@ from alerts.ports import Outcome
 from alerts.silences import Silence
 from alerts.state import Alert, AlertState, Transition
 from anomalies.detector import registry
-from service.evaluator import KnownFinding
-from service.finding_rows import known
+from service.alerting.evaluator import KnownFinding
+from service.alerting.finding_rows import known
 from service.store.alerts import AlertHistory
 from service.store.findings import Findings
 from service.store.notifications import NotificationRow

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from service.counts import key_text
-from service.rollup import minutes_from
+from service.counting.counts import key_text
+from service.counting.rollup import minutes_from
 from service.views.asking import POINTS, Asked, Queries, columns
 from slo.calendars import Calendar, Period
 from slo.cells import Cells, measured

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from service.evaluator import KnownFinding
+from service.alerting.evaluator import KnownFinding
 from service.views.asking import Asked, Queries, milliseconds, rows
 from service.views.overview import title
 

@@ -8,8 +8,8 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from service.counts import key_of, key_text
-from service.evaluator import Evaluation
+from service.alerting.evaluator import Evaluation
+from service.counting.counts import key_of, key_text
 from service.views import promises
 from service.views.asking import (
     AT_VANTAGE,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from anomalies.detector import registry
-from service.evaluator import Evaluation, KnownFinding
+from service.alerting.evaluator import Evaluation, KnownFinding
 from service.store.ledger import STANDING
 from service.views import fleet, promises
 from service.views.asking import (

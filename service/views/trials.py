@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from service.trying import Trial, movable
+from service.past.trying import Trial, movable
 from service.views.asking import Asked, gapless, milliseconds, minutes_of
 from service.views.promises import ratio
 from slo.backtest import WouldBe

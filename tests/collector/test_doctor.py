@@ -135,7 +135,7 @@ def test_where_gpus_would_be_placed_is_told(checks, web, make_driver, monkeypatc
     web.answer = VLLM
     engine = {"gpus": True, "engines": (EngineTarget(url=web.url + "/metrics"),)}
     ours = str(Path("/proc/self/ns/pid").readlink())  # as if these were the host's own
-    monkeypatch.setattr("collector.processes.HOST_PID_NAMESPACE", ours)
+    monkeypatch.setattr("collector.placement.processes.HOST_PID_NAMESPACE", ours)
     driver.run(0, 1)
     assert (checks(**engine)["placements"].status, checks(**engine)["placements"].hint[:9]) == (
         Status.WARN,
@@ -144,7 +144,7 @@ def test_where_gpus_would_be_placed_is_told(checks, web, make_driver, monkeypatc
     driver.run(0, os.getpid())  # this process is the one that serves the page
     found = checks(**engine)["placements"]
     assert found.status is Status.OK and found.sentence.startswith(f"{driver.gpus[0].uuid.decode()} serves ")
-    monkeypatch.setattr("collector.processes.HOST_PID_NAMESPACE", "pid:[another]")
+    monkeypatch.setattr("collector.placement.processes.HOST_PID_NAMESPACE", "pid:[another]")
     assert "hostPID" in checks(**engine)["placements"].hint
 
 

@@ -9,7 +9,7 @@ import pytest
 from collector.backoff import Backoff
 from collector.clock import HostClock
 from collector.fit import fitting
-from collector.placements import configured
+from collector.placement.placements import configured
 from collector.settings import EngineTarget, Settings
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.cell_store import CellStore
+from service.counting.cell_store import CellStore
+from service.counting.rollup import RollUp, hourly
 from service.jobs import Job, Jobs
 from service.own_metrics import Tally
-from service.rollup import RollUp, hourly
 from service.store.errors import StoreUnavailable
 from slo.cells import Cells
 from slo.indicators.ttft import Ttft

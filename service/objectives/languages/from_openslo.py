@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
+from service.counting.slo_counters import GOOD_REQUESTS, REQUESTS
 from service.objectives.languages.documents import Document
 from service.objectives.languages.openslo_fields import V1
 from service.objectives.languages.readers import query as checked_query
@@ -22,7 +23,6 @@ from service.objectives.openslo import objective
 from service.objectives.section import NotThatError, Section
 from service.objectives.sources import TYPE
 from service.objectives.words import duration
-from service.slo_counters import GOOD_REQUESTS, REQUESTS
 from slo.objective import Objective
 
 ALERT: Final = "SloBudgetBurn"

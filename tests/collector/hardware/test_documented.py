@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from collector.efficiency.meter import EfficiencyMeter
+from collector.export.replica_vitals import memory_vitals, placement_vitals
 from collector.hardware.desk import HardwareDesk
 from collector.hardware.policies import POLICIES
 from collector.hardware.vitals import hardware_vitals
-from collector.replica_vitals import memory_vitals, placement_vitals
 
 
 @pytest.fixture

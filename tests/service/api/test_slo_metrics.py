@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.slo_counters import GOOD_REQUESTS, REQUESTS
+from service.counting.slo_counters import GOOD_REQUESTS, REQUESTS
 from telemetry.requests import Status
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from journal import Journal, Limits, Sealed
 from service import clock
-from service.fold import READER as FOLD
+from service.counting.fold import READER as FOLD
 from service.objectives.files import parse
 from service.objectives.mistakes import ObjectiveFileError
 from service.writer import READER as STORE

@@ -12,13 +12,13 @@ from fractions import Fraction
 
 import pytest
 
-from service.counts import ObjectiveCounts, backfill
-from service.fold import READER as FOLD
-from service.fold import Fold, columns_of
+from service.counting.counts import ObjectiveCounts, backfill
+from service.counting.fold import READER as FOLD
+from service.counting.fold import Fold, columns_of
+from service.counting.sightings import Sightings
 from service.live import LiveWindow
 from service.objectives.files import parse
 from service.own_metrics import Tally
-from service.sightings import Sightings
 from service.writer import Writer
 from slo.indicators import indicators
 from telemetry.identity import Vantage

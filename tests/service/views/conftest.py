@@ -13,9 +13,9 @@ import pytest
 from cost.attribution import Window
 from cost.fleet import Gpu
 from cost.prices import PriceBook, parse
-from service.costing import Facts as Billed
-from service.costing import bill
 from service.ingest.frames import to_arrow
+from service.money.costing import Facts as Billed
+from service.money.costing import bill
 from service.store.clickhouse import Warehouse
 from service.store.facts import Facts
 from service.store.ledger import Interval

@@ -7,9 +7,9 @@ import pytest
 from alerts.ports import Outcome, Result
 from alerts.routing import Route
 from anomalies.finding import Finding, Series, as_condition
-from service.alerting import Alerting
-from service.evaluator import KnownFinding, finding_id
-from service.finding_rows import FindingStore
+from service.alerting.evaluator import KnownFinding, finding_id
+from service.alerting.finding_rows import FindingStore
+from service.alerting.transitions import Alerting
 from service.store.migrate import upgrade_state
 from service.store.state import State
 from service.views import alerts as view

@@ -8,8 +8,8 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from service.cell_store import CellStore
-from service.evaluator import Evaluation
+from service.alerting.evaluator import Evaluation
+from service.counting.cell_store import CellStore
 from service.views import objectives as view
 from service.views import promises
 from service.views.sentences import Tone

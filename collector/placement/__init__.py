@@ -1,0 +1,1 @@
+"""Which GPU serves which replica."""

@@ -1,0 +1,1 @@
+"""An engine's metrics page, read into the vocabulary."""

@@ -1,0 +1,1 @@
+"""From what is judged to who is told."""

@@ -1,0 +1,1 @@
+"""What stands, and what should be heard: agents, GPUs and replicas."""

@@ -1,0 +1,1 @@
+"""Objectives asked of the past: tried, tested back, drafted, foreseen, judged on imports."""

@@ -1,0 +1,156 @@
+"""An objective tried on the past with another threshold or target: stored facts judged anew.
+
+Guarantee: every answer is the count of the same facts by the moved objective, request by request;
+nothing is interpolated from a histogram. The facts of the last questions stay in memory, so
+that moving a threshold reads no store: 10,000 requests take some 5 ms, a million half a second.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Final
+
+from service.objectives.parameters import parameters
+from service.past.backtesting import History
+from slo.backtest import WouldBe, would_have_alerted
+from slo.cells import Cells, fold, merge
+from slo.durations import MICROS_PER_DAY
+from slo.errors import ObjectiveError
+from slo.objective import Objective
+from telemetry.frame import Frame
+from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE
+
+MOST_ROWS: Final = 1_500_000
+"""Most facts kept in memory, some 100 MB; of a longer past each answer reads the store again."""
+LONGEST_US: Final = 62 * MICROS_PER_DAY
+_MICROS: Final = "_us"
+
+
+class TrialError(ValueError):
+    """A threshold or target that cannot be tried; the message says why, and what can."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A moved objective over [from_us, to_us): its counts by the minute, and when it would have alerted.
+
+    `silent` = why it could never alert as it is now; None = it could.
+    """
+
+    objective: Objective
+    cells: Cells
+    alerts: tuple[WouldBe, ...]
+    silent: str | None
+
+
+def movable(objective: Objective) -> dict[str, int]:
+    """Return the limits of an objective that can be moved: parameter to microseconds."""
+    indicator = objective.indicator
+    return {
+        each.name: getattr(indicator, each.field)
+        for each in parameters(type(indicator))
+        if each.field.endswith(_MICROS) and getattr(indicator, each.field) is not None
+    }
+
+
+def moved(
+    objective: Objective, limits_us: Mapping[str, int], target: Decimal | None
+) -> tuple[Objective, str | None]:
+    """Return an objective with other limits and target, and why it could never alert (None = it could).
+
+    Raises `TrialError` for a limit that it does not have, or one that nobody can keep.
+    """
+    known = movable(objective)
+    for name in limits_us:
+        if name not in known:
+            raise TrialError(
+                f"{objective.name} has no limit {name!r} to move; {', '.join(known) or 'none'} can be"
+            )
+    try:
+        indicator = replace(objective.indicator, **{f"{name}{_MICROS}": at for name, at in limits_us.items()})  # type: ignore[type-var]
+        terms = {"indicator": indicator, "target": objective.target if target is None else target}
+    except ObjectiveError as error:
+        raise TrialError(str(error)) from None
+    try:
+        return replace(objective, **terms), None  # type: ignore[arg-type]
+    except ObjectiveError as error:
+        why = f"{error.cause}; {error.hint}"
+    try:
+        return replace(objective, **terms, policy="none"), why  # type: ignore[arg-type]
+    except ObjectiveError as error:
+        raise TrialError(str(error)) from None
+
+
+class Trying:
+    """Tries objectives on the past. Thread-safe."""
+
+    def __init__(self, most_rows: int = MOST_ROWS) -> None:
+        self._most, self._rows = most_rows, 0
+        self._kept: OrderedDict[tuple[object, ...], tuple[Frame, ...]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def trial(
+        self, history: History, objective: Objective, *, from_us: int, to_us: int, silent: str | None = None
+    ) -> Trial:
+        """Return what an objective would have made of [from_us, to_us). A query an hour, or none.
+
+        Windows that began before `from_us` are full as far as facts are kept. Raises `StoreError`.
+        """
+        begin_us = from_us - max(objective.paired_us, default=0)
+        cells = self.cells(history, objective, begin_us, to_us)
+        return Trial(
+            objective=objective,
+            cells=cells,
+            alerts=tuple(would_have_alerted(objective, cells, from_us=from_us, to_us=to_us)),
+            silent=silent,
+        )
+
+    def cells(self, history: History, objective: Objective, from_us: int, to_us: int) -> Cells:
+        """Return the counts of [from_us, to_us) by the minute. A query an hour, or none."""
+        table = objective.indicator.table
+        key = (history.dataset, table, *sorted(objective.columns), from_us, to_us)
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None:
+                self._kept.move_to_end(key)
+        if kept is not None:
+            return merge([fold(frame, objective) for frame in kept])
+        return self._read(history, objective, key, from_us, to_us)
+
+    def _read(
+        self, history: History, objective: Objective, key: tuple[object, ...], from_us: int, to_us: int
+    ) -> Cells:
+        span = history.span(objective)
+        if span is None:
+            return Cells.empty()
+        begin_us, end_us = max(from_us, span[0]), min(to_us, span[1] + 1)
+        parts, frames, rows = [], [], 0
+        for start_us in range(begin_us // MICROS_PER_HOUR * MICROS_PER_HOUR, end_us, MICROS_PER_HOUR):
+            until_us = min(start_us + MICROS_PER_HOUR, end_us)
+            frame = history.facts_of(objective, max(start_us, begin_us), until_us)
+            parts.append(fold(frame, objective))
+            rows += frame.rows
+            if rows <= self._most:
+                frames.append(frame)
+        if rows <= self._most:
+            self._keep(key, tuple(frames), rows)
+        return merge(parts)
+
+    def _keep(self, key: tuple[object, ...], frames: tuple[Frame, ...], rows: int) -> None:
+        with self._lock:
+            if key in self._kept:
+                return
+            self._kept[key] = frames
+            self._rows += rows
+            while self._rows > self._most:
+                _, old = self._kept.popitem(last=False)
+                self._rows -= sum(frame.rows for frame in old)
+
+
+def minute_of(at_us: int) -> int:
+    """Return the start of the minute that holds an instant."""
+    return at_us // MICROS_PER_MINUTE * MICROS_PER_MINUTE
