@@ -6,7 +6,8 @@
 Objectives are groups of one definition, with the workbook's four pairs over 30 days in minutes:
 each is judged, counted and alerted on by itself. Judging is CPU of this process, median of the
 rounds: of healthy groups, of groups that all stand at their threshold with little traffic, so
-that each needs the exact binomial bound, and of 100 definitions of 100 groups. Beside it stands
+that each needs the exact binomial bound, and of 100 definitions of 100 groups with five different
+targets. Beside it stands
 Debian's Prometheus, 2 series an objective every minute for 30 days, an error ratio for each
 window. The past: 30 days of raw rows in chDB, asked by a threshold that was never in force.
 (Not called `slo.py`: beside the other scripts that would hide the package.)
@@ -28,14 +29,14 @@ from parts.recording_rules import available, measured
 from parts.telling import tell
 
 from service.counting.cell_store import CellStore
-from service.counting.counts import ObjectiveCounts
+from service.counting.counts import ObjectiveCounts, judge_counts
 from service.past.backtesting import Backtest, History, backtest
 from service.store.clickhouse import Warehouse
 from service.store.facts import Facts
 from service.store.migrate import upgrade_facts
 from slo.cells import Cells, fold
 from slo.durations import written
-from slo.evaluate import judge
+from slo.evaluate import judge, judge_all
 from slo.indicators.goodput import Goodput
 from slo.indicators.ttft import Ttft
 from slo.objective import Objective
@@ -51,6 +52,7 @@ OBJECTIVE = Objective(
     target=Decimal("0.999"),
     group_by=("model", "tenant"),
 )
+TARGETS = tuple(map(Decimal, ("0.95", "0.99", "0.995", "0.999", "0.9999")))
 FULL_GROUPS = 250
 _CELLS = """
 INSERT INTO count_cells SELECT {{version:String}} AS objective_version,
@@ -92,13 +94,17 @@ def filled(groups: int, bad_of: Callable[[np.ndarray], np.ndarray], minutes: ran
 def judging(objectives: int) -> dict[str, float]:
     """Return the CPU milliseconds of judging all of them, and of closing a minute."""
     healthy = filled(objectives, lambda group: (group % 500 == 0).astype(np.int64), range(120))
-    burning = filled(objectives, lambda group: 1 + group % 3, range(5))
-    many = [filled(objectives // 100, lambda group: group * 0, range(120)) for _ in range(100)]
+    chance = np.random.default_rng(1)
+    burning = filled(objectives, lambda group: chance.integers(1, 4, len(group)), range(5))
+    defined = [replace(OBJECTIVE, name=f"goodput-{at}", target=TARGETS[at % 5]) for at in range(100)]
+    many = [filled(objectives // 100, lambda group: group * 0, range(120)) for _ in defined]
     clock = iter(range(NOW + 1, NOW + 1_000))
     return {
         "healthy": cpu_ms(lambda: judge(OBJECTIVE, healthy.counts())),
         "all at their threshold": cpu_ms(lambda: judge(OBJECTIVE, burning.counts())),
-        "as 100 definitions": cpu_ms(lambda: [judge(OBJECTIVE, ring.counts()) for ring in many]),
+        "as 100 definitions": cpu_ms(
+            lambda: judge_all([(each, ring.counts()) for each, ring in zip(defined, many, strict=True)])
+        ),
         "closing a minute": cpu_ms(lambda: healthy.advance(next(clock) * MINUTE)),
     }
 
@@ -154,7 +160,7 @@ def restart(facts: Facts, warehouse: Warehouse, objectives: int, cells: int) -> 
     counts = ObjectiveCounts(OBJECTIVE, now_us=NOW * MINUTE, group_cap=objectives)
     store = CellStore(facts.cells, clock=lambda: NOW * MINUTE)
     counts.load(store.read(OBJECTIVE.version, MINUTE, NOW - 30 * 1_440), {}, 1)
-    judgement = counts.judge(NOW * MINUTE)
+    (judgement,) = judge_counts([counts], NOW * MINUTE)
     spent = time.monotonic() - began
     assert len(judgement.counts.keys) == objectives
     return {"cells": cells, "seconds": round(spent, 2), "cells_a_second": round(cells / spent)}

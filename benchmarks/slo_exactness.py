@@ -33,7 +33,7 @@ from parts.telling import tell
 
 from journal import Journal, Limits, Sealed
 from service.counting.correcting import Correcting, intervals
-from service.counting.counts import LoadedCells
+from service.counting.counts import LoadedCells, judge_counts
 from service.counting.fold import READER, Fold
 from service.counting.rollup import RollUp
 from service.counting.sightings import Sightings
@@ -324,7 +324,7 @@ class Stream:
     def compare(self) -> None:
         """Compare every number of every group with a recount."""
         self.correcting.step()
-        judgement = self.fold.counts[0].judge(self.now_us)
+        (judgement,) = judge_counts(self.fold.counts, self.now_us)
         for group, key in enumerate(judgement.counts.keys):
             self.compare_group(key[0], judgement.verdict(group), judgement.counts.ahead)
         self.happened["comparisons"] += 1

@@ -1,12 +1,13 @@
 """Counts judged: which alerts hold, how fast the budget burns, how much of it is left.
 
-`judge` works on all groups at once; a `Verdict` with its exact fractions is made only for
-the group that is asked for.
+`judge` works on all groups at once, `judge_all` on those of many objectives; a `Verdict` with its
+exact fractions is made only for the group that is asked for.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -106,16 +107,39 @@ class Judgement:
 
 
 def judge(objective: Objective, counts: Counts) -> Judgement:
-    """Return every group judged at `counts.at_us`; vectorised, about 1 us a group.
+    """Return every group judged at `counts.at_us`; about 0.05 us a group, four times that where proof is due.
 
     `counts` must hold the objective's windows (`Objective.windows_us`); `ValueError` if not.
     """
     pairs = objective.alerts.pairs
-    answers = np.full((len(pairs), len(counts.keys)), NO, dtype=np.int8)
+    answers = np.full((len(pairs), counts.total.shape[1]), NO, dtype=np.int8)
     for at, pair in enumerate(pairs):
         long, short = counts.window(pair.long_us), counts.window(pair.short_us)
         answers[at] = pair_fires(objective, pair, long=long, short=short)
     return Judgement(objective, counts, answers)
+
+
+def judge_all(asked: Sequence[tuple[Objective, Counts]]) -> list[Judgement]:
+    """Return many objectives judged, as `judge` would each; those with equal thresholds at once."""
+    alike: dict[Hashable, list[int]] = {}
+    for at, (objective, counts) in enumerate(asked):
+        alike.setdefault((objective.thresholds, counts.windows_us), []).append(at)
+    judged: dict[int, Judgement] = {}
+    for places in alike.values():
+        together = [asked[at] for at in places]
+        answers = judge(together[0][0], _side_by_side([counts for _, counts in together])).answers
+        ends = np.cumsum([len(counts.keys) for _, counts in together]).tolist()
+        for at, (objective, counts), end in zip(places, together, ends, strict=True):
+            judged[at] = Judgement(objective, counts, answers[:, end - len(counts.keys) : end])
+    return [judged[at] for at in range(len(asked))]
+
+
+def _side_by_side(counts: Sequence[Counts]) -> Counts:
+    """Return the windows of several objectives as if they were groups of one."""
+    good, total = (
+        np.concatenate([getattr(each, name) for each in counts], axis=1) for name in ("good", "total")
+    )
+    return replace(counts[0], keys=(), good=good, total=total)
 
 
 def evaluate(objective: Objective, counts: Counts) -> list[Verdict]:

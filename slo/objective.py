@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -138,6 +139,11 @@ class Objective:
     def error_ratio(self, pair: Pair) -> Fraction:
         """Return the share of bad requests above which a pair fires: factor x (1 - target)."""
         return pair.factor(self.period_us) * self.budget
+
+    @property
+    def thresholds(self) -> Hashable:
+        """What decides, with the counts of its windows, whether its alerts fire: equal ones decide alike."""
+        return self.policy, self.period_us, self.target, self.budgeting.scale
 
     def silent_pairs(self) -> tuple[Pair, ...]:
         """Return the pairs that even a total outage cannot fire, for want of strictness."""

@@ -38,11 +38,12 @@ _STIRLING_ERROR: Final = np.array(
 def significant(bad: Ints, total: Ints, ratio: Fraction) -> Mask:
     """Return where bad/total is above `ratio` by more than chance explains (one-sided 95 %).
 
-    False where bad/total is not above the ratio, and where total is 0. `ratio` is in (0, 1).
+    False where bad/total is not above the ratio, and where total is 0. `ratio` is in (0, 1). Arrays
+    of one dimension; about 0.05 us an element.
     """
-    answer = np.zeros(bad.shape, dtype=np.bool_)
+    answer = np.zeros(len(bad), dtype=np.bool_)
     above = np.flatnonzero(bad > total * float(ratio))
-    answer.flat[above] = _tail_is_rare(bad.flat[above], total.flat[above], float(ratio))
+    answer[above] = _tail_is_rare(bad[above], total[above], float(ratio))
     return answer
 
 
@@ -71,7 +72,9 @@ def _density(bad: Ints, total: Ints, ratio: float) -> Floats:
     stirling = _stirling_error(total) - _stirling_error(bad) - _stirling_error(good)
     distance = _deviance(bad, mean) + _deviance(good, total.astype(np.float64) - mean)
     spread = np.sqrt(total / (2 * np.pi * bad * np.maximum(good, 1)))
-    density: Floats = np.where(good > 0, spread * np.exp(stirling - distance), np.power(ratio, total))
+    density: Floats = spread * np.exp(stirling - distance)
+    all_bad = np.flatnonzero(good == 0)
+    density[all_bad] = np.power(ratio, total[all_bad])
     return density
 
 

@@ -20,6 +20,7 @@ from anomalies.finding import Finding, as_condition, idle_cost_nano
 from anomalies.frame import ReplicaFrame, build
 from anomalies.states import Life
 from service.alerting.transitions import Alerting
+from service.counting.counts import judge_counts
 from service.counting.fold import Fold
 from service.counting.unheard import Missing
 from service.fleet.presence import Presence
@@ -137,13 +138,15 @@ class Evaluator:
         return False
 
     def _objectives(self, now_us: int) -> tuple[tuple[Judgement, ...], list[Condition]]:
-        judgements, judged = [], []
         with self._parts.fold.lock:
-            for counts in self._parts.fold.counts:
-                judgement = counts.judge(now_us)
-                judgements.append(judgement)
-                judged += conditions(judgement, counts.ring.first_bad_us)
-        return tuple(judgements), [*judged, *self._dropped(judgements, judged)]
+            counted = self._parts.fold.counts
+            judgements = judge_counts(counted, now_us)
+            asked = [
+                condition
+                for judgement, counts in zip(judgements, counted, strict=True)
+                for condition in conditions(judgement, counts.ring.first_bad_us)
+            ]
+        return tuple(judgements), [*asked, *self._dropped(judgements, asked)]
 
     def _dropped(self, judgements: Sequence[Judgement], judged: Sequence[Condition]) -> Iterable[Condition]:
         """Yield the end, and why, of every open alert that no objective asks for any more."""

@@ -19,7 +19,7 @@ import numpy as np
 from service.counting.slo_counters import Grown
 from slo.cells import Cells, Key, fold, merge, with_ids
 from slo.corrections import Correction
-from slo.evaluate import Judgement, judge
+from slo.evaluate import Judgement, judge_all
 from slo.objective import Objective
 from slo.overdue import overdue
 from slo.ring import Ring
@@ -163,18 +163,23 @@ class ObjectiveCounts:
         self.ring.correct(corrections)
         self.ring.rebase(older, until_us)
 
-    def judge(self, now_us: int) -> Judgement:
-        """Return every group judged at `now_us`."""
-        self.ring.advance(now_us)
-        judged = judge(self.objective, self.ring.counts())
-        return replace(judged, corrections=self.corrections or ())
-
     def _fresh(self, cells: Cells, entry: int) -> Cells:
         if not self.must_be_single(entry):
             return cells
         rows = zip(cells.group, cells.bucket, strict=True)
         new = [self._upto.get((cells.keys[group], int(bucket)), -1) < entry for group, bucket in rows]
         return cells.take(np.array(new, dtype=np.bool_))
+
+
+def judge_counts(counts: Sequence[ObjectiveCounts], now_us: int) -> list[Judgement]:
+    """Return every group of each objective judged at `now_us`."""
+    for each in counts:
+        each.ring.advance(now_us)
+    judgements = judge_all([(each.objective, each.ring.counts()) for each in counts])
+    return [
+        replace(judgement, corrections=each.corrections or ())
+        for judgement, each in zip(judgements, counts, strict=True)
+    ]
 
 
 def latest(parts: Sequence[Cells]) -> Cells:

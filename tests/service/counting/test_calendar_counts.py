@@ -12,7 +12,7 @@ import pytest
 from service.clock import now_us
 from service.counting.cell_store import CellStore
 from service.counting.correcting import units_before
-from service.counting.counts import LoadedCells, ObjectiveCounts
+from service.counting.counts import LoadedCells, ObjectiveCounts, judge_counts
 from service.counting.rollup import RollUp
 from service.views.asking import asked
 from service.views.burn_down import burn_down
@@ -77,7 +77,7 @@ def counted(cells, minutes, objective, times):
     counts.load(LoadedCells(between(minutes, held_us, NOW_US + HOUR), np.zeros(0, dtype=np.int64)), {})
     period = Period(QUARTER.period(NOW_US).from_us, held_us)
     counts.correct(times, units_before(cells, objective, times, period, now_us=NOW_US), held_us)
-    return counts.judge(NOW_US)
+    return judge_counts([counts], NOW_US)[0]
 
 
 BEGAN_US = QUARTER.period(NOW_US).from_us
