@@ -19,6 +19,8 @@ class HostClock:
     """UTC in integer microseconds that never jumps between two calls of `settle`. Thread-safe."""
 
     def __init__(self) -> None:
+        self.steps = 0
+        """How often the wall clock was found set."""
         self._lock = threading.Lock()
         self._offset_us = self._measured()
 
@@ -35,4 +37,6 @@ class HostClock:
         """Follow the wall clock; returns the microseconds it was set by, 0 when it only drifted."""
         with self._lock:
             moved, self._offset_us = self._measured() - self._offset_us, self._measured()
-        return moved if abs(moved) > STEP_US else 0
+            stepped = abs(moved) > STEP_US
+            self.steps += stepped
+        return moved if stepped else 0

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -23,7 +24,7 @@ from urllib.parse import urlsplit
 from collector.backoff import Backoff
 from collector.clock import HostClock
 from collector.web import Answer, WebError, connection_to, exchange
-from journal import Entry, Journal
+from journal import Entry, Journal, JournalError
 from telemetry.wire import CONTENT_TYPE, MAX_BODY_BYTES
 
 log = logging.getLogger(__name__)
@@ -158,7 +159,7 @@ class Shipper:
         self._thread.start()
 
     def stop(self, *, grace_seconds: float) -> None:
-        """End after the delivery under way; what is not delivered stays in the spool."""
+        """Deliver what is fresh, for at most so long; what is not delivered stays in the spool."""
         self._stop.set()
         self._thread.join(grace_seconds)
 
@@ -170,7 +171,14 @@ class Shipper:
             except Exception:
                 log.exception("shipping failed; the agent goes on")
                 self._stop.wait(self._backoff.next())
+        with suppress(JournalError):  # closed meanwhile: what is left waits for the next start
+            self._deliver_last()
         self._link.close()
+
+    def _deliver_last(self) -> None:
+        """Deliver what was sealed since the last step; one that fails stays, as do those behind it."""
+        while (entry := self._fresh()) and self._deliver(entry) is None:
+            pass
 
     def begin(self) -> None:
         """Take everything there is now for backlog, everything that comes for fresh."""
@@ -227,15 +235,15 @@ class Shipper:
         self.answers[str(answer.status)] += 1
         self._learn_offset(answer, sent_us)
         if answer.status in _STORED:
-            self._spool.done([entry.entry_id])
             self.shipped += 1
             self.trouble = None
+            self._spool.done([entry.entry_id])
             return None
         reason = f"{PATH} answered HTTP {answer.status}: {_sentence(answer)}"
         if answer.status in _MALFORMED:
             self._spool.quarantine(entry.entry_id, READER, reason)
-            self._spool.done([entry.entry_id])
             self.quarantined += 1
+            self._spool.done([entry.entry_id])
             log.error("batch %s of boot %s is refused and set aside: %s", entry.seq, entry.boot, reason)
             return None
         advice = _ADVICE.get(answer.status, "the service has a fault; see its log")

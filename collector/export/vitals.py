@@ -63,6 +63,7 @@ def vitals_of(agent: Agent) -> list[Vital]:
         gauge("gpus_expected", "GPUs the configuration expects.", _gpus_expected(agent)),
         gauge("gpus_up", "GPUs that answer.", _gpus_up(agent)),
         *gpu_vitals(watchers),
+        counter("clock_steps_total", "Times the host's clock was set.", agent.clock.steps),
         gauge("duplicate", "1 while another agent measures this host.", float(agent.alone.disturbed)),
         *agent.doors.vitals(),
         *_delivery(agent),

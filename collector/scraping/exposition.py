@@ -57,6 +57,35 @@ class Page:
     faults: list[str] = field(default_factory=list)
 
 
+class _Gathered:
+    """The series a page has so far: bounded, none of them twice."""
+
+    def __init__(self) -> None:
+        self.page = Page()
+        self._kept = set[tuple[str, frozenset[tuple[str, str]]]]()
+
+    def add(self, name: str, labels: Mapping[str, str], value: float) -> None:
+        """Keep one series, or tell why not."""
+        known = self.page.series.setdefault(name, [])
+        if not math.isfinite(value):
+            return  # NaN says "no value"; infinity is no reading
+        key = name, frozenset(labels.items())
+        if any(len(text) > MAX_LABEL_LENGTH for text in labels.values()):
+            self.fault(f"{name}: a label above {MAX_LABEL_LENGTH:,} characters")
+        elif len(self._kept) >= MAX_SERIES:
+            self.fault(f"{name}: more than {MAX_SERIES:,} series on the page")
+        elif key in self._kept:
+            self.fault(f"{name}: the same series twice; the first is used")
+        else:
+            self._kept.add(key)
+            known.append(Series(labels, value))
+
+    def fault(self, sentence: str) -> None:
+        """Note a sentence about what could not be read, `MAX_FAULTS` of them at most."""
+        if len(self.page.faults) < MAX_FAULTS and sentence not in self.page.faults:
+            self.page.faults.append(sentence)
+
+
 def family_of(name: str) -> str:
     """Return the family a series name belongs to: the name without its conventional ending."""
     for part in _PARTS:
@@ -73,11 +102,11 @@ def parse(body: bytes, wanted: Collection[str]) -> Page:
         raise PageError("the answer is an HTML page, not metrics; is this the right port and path?")
     if b"\0" in body:
         raise PageError("the answer is binary, not metrics; is this the right port and path?")
-    page = Page()
+    found = _Gathered()
     for name, lines in _blocks(body):
         if family_of(name) in wanted:
-            _read_block(page, name, lines)
-    return page
+            _read_block(found, name, lines)
+    return found.page
 
 
 def names(body: bytes, prefix: str) -> set[str]:
@@ -111,20 +140,20 @@ def _named(line: bytes) -> str | None:
     return match[match.lastindex or 0].decode()
 
 
-def _read_block(page: Page, name: str, lines: list[bytes]) -> None:
-    kept = [line for line in lines if _is_line(page, name, line)]
+def _read_block(found: _Gathered, name: str, lines: list[bytes]) -> None:
+    kept = [line for line in lines if _is_line(found, name, line)]
     if any(len(line) > MAX_LINE_BYTES for line in kept):
-        _fault(page, f"{name}: a line above {MAX_LINE_BYTES:,} bytes")
+        found.fault(f"{name}: a line above {MAX_LINE_BYTES:,} bytes")
         return
     try:
         samples = _plain(kept)
         if samples is None:
             samples = _parsed(b"\n".join(kept))
     except _UNREADABLE as error:
-        _fault(page, f"{name}: {str(error)[:120] or type(error).__name__}")
+        found.fault(f"{name}: {str(error)[:120] or type(error).__name__}")
         return
     for series, labels, value in samples:
-        _keep(page, series, labels, value)
+        found.add(series, labels, value)
 
 
 def _parsed(text: bytes) -> list[Sample]:
@@ -162,28 +191,9 @@ def _labels(text: bytes) -> Mapping[str, str]:
     return labels
 
 
-def _is_line(page: Page, name: str, line: bytes) -> bool:
+def _is_line(found: _Gathered, name: str, line: bytes) -> bool:
     """Tell whether a line may be about a series; one that names none costs itself only."""
     if not line.strip() or line.startswith(b"#") or _NAME.match(line):
         return True
-    _fault(page, f"{name}: a line that names no series")
+    found.fault(f"{name}: a line that names no series")
     return False
-
-
-def _keep(page: Page, name: str, labels: Mapping[str, str], value: float) -> None:
-    known = page.series.setdefault(name, [])
-    if not math.isfinite(value):
-        return  # NaN says "no value"; infinity is no reading
-    if any(len(text) > MAX_LABEL_LENGTH for text in labels.values()):
-        _fault(page, f"{name}: a label above {MAX_LABEL_LENGTH:,} characters")
-    elif sum(map(len, page.series.values())) >= MAX_SERIES:
-        _fault(page, f"{name}: more than {MAX_SERIES:,} series on the page")
-    elif any(one.labels == labels for one in known):
-        _fault(page, f"{name}: the same series twice; the first is used")
-    else:
-        known.append(Series(labels, value))
-
-
-def _fault(page: Page, sentence: str) -> None:
-    if len(page.faults) < MAX_FAULTS and sentence not in page.faults:
-        page.faults.append(sentence)

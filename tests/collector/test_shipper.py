@@ -151,6 +151,26 @@ def test_nobody_listening_is_tried_again_and_again(ship, put, journal, eventuall
     assert "Connection refused" in shipper.trouble and left(journal) == [1]
 
 
+def test_what_was_sealed_last_is_delivered_before_it_ends(ship, put, web, journal, eventually):
+    web.answer = lambda handler, _: (time.sleep(0.2), handler.reply(200, b""))
+    shipper = ship(web.url)
+    put(1)
+    eventually(lambda: web.asked)  # under way while the next two are sealed
+    put(2, 3)
+    shipper.stop(grace_seconds=5)
+    assert left(journal) == [] and shipper.shipped == 3
+
+
+def test_a_service_that_is_away_holds_nobody_up_at_the_end(ship, put, journal, eventually):
+    shipper = ship("http://127.0.0.1:1")
+    put(1)
+    eventually(lambda: shipper.answers["none"])
+    put(2)
+    begun = time.monotonic()
+    shipper.stop(grace_seconds=5)
+    assert time.monotonic() - begun < 1 and left(journal) == [1, 2]
+
+
 def test_a_connection_the_service_closed_meanwhile_costs_nothing(ship, put, web, journal, eventually):
     def answer_and_close(handler, _):
         handler.reply(200, b"")

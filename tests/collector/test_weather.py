@@ -170,6 +170,7 @@ def test_a_clock_that_was_set_is_an_event(run_agent, web, eventually, monkeypatc
         return any(b"clock was set by +3600" in bytes(part.stream) for part in parts)
 
     eventually(told)
+    assert b"inferometer_agent_clock_steps_total 1.0" in agent.exporter.page()
     assert abs(agent.clock.now_us() - measured() - time.monotonic_ns() // 1_000 - 3_600_000_000) < 1_000_000
 
 
