@@ -170,10 +170,13 @@ class RunLoad:
 def _began(times: Times, amounts: Amounts, cost: Coefficients) -> Ints:
     """Return when each request began to run.
 
-    Where no one stated it, its own modelled prefill before its first token, so that a wait in
-    the queue is not taken for work.
+    Where no one stated it, its own modelled work before its first token, so that a wait in the
+    queue is not taken for work. An answer that came whole had all its tokens made by then.
     """
-    modelled_ns = cost.step + cost.prefill * amounts.prefill
-    modelled_us = np.ceil(modelled_ns / NANOS_PER_MICRO).astype(np.int64)
+    whole = times.first_us >= times.ended_us
+    decode_ns = (cost.step + cost.decode) * amounts.decode + cost.context * amounts.context
+    modelled_ns = cost.step + cost.prefill * amounts.prefill + np.where(whole, decode_ns, 0.0)
+    waited_at_most_us = times.first_us - times.ran_us
+    modelled_us = np.minimum(np.ceil(modelled_ns / NANOS_PER_MICRO), waited_at_most_us).astype(np.int64)
     latest = np.minimum(times.first_us - modelled_us, times.ended_us - 1)
     return np.where(times.ran_known, times.ran_us, np.maximum(times.ran_us, latest))

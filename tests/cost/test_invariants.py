@@ -276,6 +276,22 @@ def test_waiting_in_the_queue_is_not_work(demand, replica, a10, make_request):
     assert by_class(ledger.rows)[CostClass.IDLE_READY] > 8 * 1_100_000_000 // 3_600
 
 
+def test_an_answer_that_came_whole_ran_while_its_tokens_were_made(demand, replica, a10, make_request):
+    records = [
+        make_request("a", 0, 10, queue_us=None, ttft_us=None, stream=False, prompt_tokens=100, output_tokens=1_001)
+    ]  # fmt: skip
+    ledger = attribute([replica()], demand(records), prices=a10, window=Window(0, 10_000_000))
+    ran_ns = 6_500_000 + 100 * 35_000 + 1_000 * 6_550_000 + (100 * 1_000 + 1_000 * 1_001 / 2) * 61
+    useful = by_class(ledger.rows)[CostClass.USEFUL]
+    assert useful == pytest.approx(1_100_000_000 / 3_600 * ran_ns / 1e9, rel=1e-5)
+
+
+def test_an_answer_that_came_whole_never_ran_before_it_was_asked(demand, replica, a10, make_request):
+    records = [make_request("a", 2, 3, queue_us=None, ttft_us=None, output_tokens=2**53 - 1)]
+    ledger = attribute([replica()], demand(records), prices=a10, window=Window(0, 10_000_000))
+    assert by_class(ledger.rows)[CostClass.USEFUL] == pytest.approx(1_100_000_000 / 3_600, rel=1e-5)
+
+
 def test_requests_of_a_pool_are_billed_to_the_pool_and_said_so(demand, replica, a10, make_request):
     records = [make_request(name, 0, 5, replica=None) for name in "ab"]
     pool = replica("pool", ("GPU-a", "GPU-b"), scope=Scope.POOL)
