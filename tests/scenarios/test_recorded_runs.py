@@ -1,7 +1,8 @@
 """The three recorded real runs through the real command, against recounts of their files.
 
 Acceptance: timings, failures, goodput, findings and the bill of `inferometer import` are those
-of the recorded rows, and a second import of the same changes nothing.
+of the recorded rows, a second import of the same changes nothing, and objectives asked of what was
+imported (`inferometer slo backtest`) count the same requests as a recount and page for one run alone.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import gzip
 import json
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import pairwise
 
 import pytest
@@ -31,13 +34,37 @@ facts.close()
 """
 
 
+MLPERF_MS = (
+    (2000, 100), (500, 30), (2000, 200), (450, 40), (6000, 175), (4500, 80),
+    (2000, 200), (2000, 80), (1500, 15), (3000, 80), (2000, 20),
+)  # fmt: skip
+OBJECTIVE = """\
+apiVersion: openslo/v1
+kind: SLO
+metadata: {{name: {name}}}
+spec:
+  service: chat
+  indicator:
+    metadata: {{name: {name}}}
+    spec:
+      ratioMetric:
+        counter: true
+        good: {{metricSource: {{type: inferometer, spec: {{{good}}}}}}}
+        total: {{metricSource: {{type: inferometer, spec: {{indicator: requests}}}}}}
+  timeWindow: [{{duration: 30d, isRolling: true}}]
+  budgetingMethod: Occurrences
+  objectives: [{{target: 0.99}}]
+"""
+
+
 @dataclass(frozen=True)
 class Imported:
-    """What the first and the second import answered, and the rows that the store held after each."""
+    """What the first and the second import answered, the rows held after each, and where they are."""
 
     first: dict
     second: dict
     rows: list
+    into: object
 
 
 def run(*arguments):
@@ -63,7 +90,7 @@ def imported(folders, tmp_path_factory):
     for _ in range(2):
         answers.append(dict(zip(RUNS, json.loads(run(*command)), strict=True)))
         rows.append(run("-c", COUNT_ROWS, into))
-    return Imported(*answers, rows)
+    return Imported(*answers, rows, into)
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +219,61 @@ def test_a_second_import_answers_the_same_and_adds_no_row(imported):
     assert imported.second == imported.first
     assert imported.rows[0] == imported.rows[1]
     assert imported.rows[0].startswith("[30000, ")
+
+
+@pytest.fixture(scope="module")
+def asked(imported, tmp_path_factory):
+    """Ask the imports by MLPerf's limits, alone and jointly: {(run, limits in ms): (good, total, pages)}."""
+    limits = {
+        **{f"both-{ttft}-{tpot}": f"indicator: goodput, ttft: {ttft}ms, tpot: {tpot}ms" for ttft, tpot in MLPERF_MS},
+        **{f"ttft-{ttft}": f"indicator: ttft, limit: {ttft}ms" for ttft, _ in MLPERF_MS},
+        **{f"tpot-{tpot}": f"indicator: tpot, limit: {tpot}ms" for _, tpot in MLPERF_MS},
+    }  # fmt: skip
+    file = tmp_path_factory.mktemp("asked") / "mlperf.yaml"
+    file.write_text("---\n".join(OBJECTIVE.format(name=name, good=good) for name, good in limits.items()))
+    told = run("-m", "inferometer", "slo", "backtest", file, "--dir", imported.into, "--json")
+    return {
+        (next(name for name in RUNS if each["dataset"].endswith(name)), each["objective"]): (
+            each["good"],
+            each["total"],
+            Counter(alert["severity"] for alert in each["alerts"])["page"],
+        )
+        for each in json.loads(told)
+    }
+
+
+def kept_by(rows, ttft_ms, tpot_ms):
+    """Recount from the recorded text, one request at a time; None = no such limit."""
+    good = 0
+    for row in rows:
+        if row["status"] != "ok":
+            continue
+        ttft, tokens = Decimal(row["ttft_s"]), int(row["completion_tokens"])
+        pace = (Decimal(row["e2e_s"]) - ttft) / (tokens - 1) if tokens > 1 else Decimal(0)
+        in_time = ttft_ms is None or ttft * 1_000 <= ttft_ms
+        good += in_time and (tpot_ms is None or pace * 1_000 <= tpot_ms)
+    return good
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_mlperfs_limits_alone_and_jointly_equal_a_recount(asked, recorded, name):
+    for ttft_ms, tpot_ms in MLPERF_MS:
+        for objective, limits in (
+            (f"both-{ttft_ms}-{tpot_ms}", (ttft_ms, tpot_ms)),
+            (f"ttft-{ttft_ms}", (ttft_ms, None)),
+            (f"tpot-{tpot_ms}", (None, tpot_ms)),
+        ):
+            assert asked[name, objective][:2] == (kept_by(recorded[name], *limits), 10_000), objective
+
+
+def test_mlperfs_limits_jointly_for_roundrobin_are_those_of_the_reference(asked):
+    jointly = [asked["roundrobin", f"both-{ttft}-{tpot}"][0] for ttft, tpot in MLPERF_MS]
+    assert jointly == [1710, 146, 3335, 332, 3236, 1456, 3335, 1326, 0, 1403, 0]
+
+
+def test_two_seconds_to_the_first_token_page_for_roundrobin_and_for_no_other(asked):
+    assert {name: asked[name, "ttft-2000"][2] for name in RUNS} == {
+        "roundrobin": 1,
+        "kvaware": 0,
+        "loadaware-b0.5": 0,
+    }
