@@ -29,14 +29,17 @@ def show(
 
     view = Client(server, token).get("/api/v1/views/cost", range=range_)
     if as_json:
-        answer_json({name: view[name] for name in ("currency", "classes", "tenants", "check", "unpriced")})
+        answer_json(
+            {name: view[name] for name in ("currency", "classes", "tenants", "energy", "check", "unpriced")}
+        )
         return
     for mark in view["marks"]:
         say(mark)
+    currency = view["currency"]
     if not view["classes"]:
+        _energy(view["energy"], currency)
         answer(view["check"])
         return
-    currency = view["currency"]
     classes = [
         (row["class"], _money(row["amount_nano"]), _share(row["share"]), row["meaning"])
         for row in view["classes"]
@@ -46,6 +49,7 @@ def show(
     answer_table(
         "by tenant and model", ("tenant", "model", f"#{currency}", "#useful", "#per million tokens"), tenants
     )
+    _energy(view["energy"], currency)
     answer(view["check"])
     if view["unpriced"]:
         say(f"without a price, so not in the sums: {view['unpriced']} (inferometer up --price MODEL=PRICE)")
@@ -61,8 +65,32 @@ def _tenant(row: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
+def _energy(energy: dict[str, Any], currency: str) -> None:
+    """Tell what the GPUs drew by their energy counters; it is no part of the bill above."""
+    pools = [
+        (
+            row["pool"] or "no pool",
+            row["gpus"],
+            _rounded(row["kwh"]),
+            _rounded(row["joules_per_token"]),
+            _money(row["amount_nano"]),
+        )
+        for row in energy["pools"]
+    ]
+    columns = ("pool", "#GPUs", "#kWh", "#J per output token", f"#{currency} of electricity")
+    answer_table("energy, beside the bill", columns, pools)
+    if energy["nano_per_kwh"] is None:
+        say("electricity has no price (inferometer up --kwh-price 0.08)")
+    if energy["untold"]:
+        say(f"GPUs that tell no energy, so not in the sums: {energy['untold']}")
+
+
 def _money(nano: int | None) -> str | None:
     return None if nano is None else f"{nano / 1e9:,.6f}"
+
+
+def _rounded(value: float | None) -> str | None:
+    return None if value is None else f"{value:,.3f}"
 
 
 def _share(share: float | None) -> str | None:

@@ -37,6 +37,10 @@ def up(
     price: Annotated[
         list[str] | None, typer.Option(help="Price of a GPU-hour, MODEL=PRICE; repeat for more.")
     ] = None,
+    kwh_price: Annotated[
+        str | None,
+        typer.Option(help="Price of a kWh at the GPU, cooling included: tells what energy costs."),
+    ] = None,
 ) -> None:
     """Start the service: takes facts from agents, judges them, shows pages, sends alerts.
 
@@ -54,5 +58,6 @@ def up(
             port=port,
             objectives=tuple(objectives) if objectives else None,
             prices=_prices(price or []),
+            kwh_price=kwh_price,
         )
         serve(settings, tell=say, announce=answer)

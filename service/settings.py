@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from telemetry.identity import Vantage
+from telemetry.units import nano
 
 PREFIX: Final = "INFEROMETER_"
 _NOT_OURS: Final = ("AGENT_", "PROXY_", "TEST_")
@@ -62,6 +64,8 @@ class Settings(BaseModel):
     """OpenSLO files or folders; none = starter objectives, marked as guesses."""
     prices: Mapping[str, str] = Field(default_factory=dict)
     """Price of a GPU-hour by GPU model, such as {"H100" = "2.95"}."""
+    kwh_price: Annotated[Decimal, Field(ge=0, le=1_000)] | None = None
+    """Price of a kWh at the GPU, cooling and losses included; None = energy has no price."""
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
     receivers: tuple[ReceiverSettings, ...] = ()
     external_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] | None = None
@@ -81,7 +85,7 @@ class Settings(BaseModel):
     block_rows: Annotated[int, Field(ge=1000, le=1_000_000)] = 300_000
     block_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
     group_cap: Annotated[int, Field(ge=1, le=100_000)] = 2_000
-    """Groups of one objective that are told apart; each costs 173 kB over 30 days of minutes."""
+    """Groups of one objective that are told apart; each costs 190 kB over 30 days of minutes."""
     journal_bytes: Annotated[int, Field(ge=1_048_576)] = 8 * 1024**3
     ballast_bytes: Annotated[int, Field(ge=0)] = 64 * 1024**2
     sample_lag_seconds: Annotated[float, Field(ge=1, le=600)] = 60.0
@@ -103,6 +107,11 @@ class Settings(BaseModel):
         if self.pages_open is not None:
             return self.pages_open
         return self.host in {"127.0.0.1", "::1", "localhost"}
+
+    @property
+    def nano_per_kwh(self) -> int | None:
+        """The price of a kWh in nano-currency; None = not given."""
+        return None if self.kwh_price is None else nano(self.kwh_price)
 
     @property
     def facts_path(self) -> Path:

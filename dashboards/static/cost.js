@@ -1,7 +1,7 @@
 // The bill, split: by class, pool, tenant and model; its rows; whether every line sums to the charge.
 import { anchor, page } from "./app.js";
 import { drawAll } from "./charts.js";
-import { PRICE, bar, chart, clock, esc, money, number, panel, percent, short, sub, table, tag } from "./format.js";
+import { KWH, PRICE, bar, chart, clock, esc, money, number, panel, percent, short, sub, table, tag } from "./format.js";
 
 page("cost", {
   html: (data) => {
@@ -30,6 +30,13 @@ page("cost", {
       amount("useful", "useful_nano", (p) => ({ ...pool(p), class: "useful" }), true), amount("missed limit", "slo_miss_nano", (p) => ({ ...pool(p), class: "slo_miss" }), true),
       amount("waste", "waste_nano", (p) => ({ ...pool(p), class: "waste" })), amount("idle, headroom", "idle_nano", (p) => ({ ...pool(p), class: "idle" })), amount("in all", "total_nano", pool),
     ];
+    const energies = [
+      { title: "pool", cell: (p) => (p.pool ? anchor("/cost", pool(p), esc(p.pool)) : "no pool") }, { title: "GPUs", n: true, cell: (p) => number(p.gpus) },
+      { title: "kWh", n: true, cell: (p) => number(p.kwh, p.kwh < 100 ? 3 : 0) }, { title: "joules per output token", n: true, cell: (p) => number(p.joules_per_token, 2) },
+      { title: "electricity", n: true, cell: (p) => cash(p.amount_nano) },
+    ];
+    const energy = (e) => panel("energy", "Energy, by the GPUs' own counters", "", table(energies, e.pools, "No GPU told its energy in this range.", "energy by pool")
+      + `<p class="note">Beside the bill, not in it: a rented GPU-hour contains its electricity. ${e.nano_per_kwh === null ? `A kWh has no price; give one: ${KWH}` : ""}${e.untold ? ` GPUs that tell no energy, so not counted: ${number(e.untold)}.` : ""}</p>`);
     const rows = [
       { title: "interval, UTC", cell: (r) => `${clock(r.from_ms)}<span class="optional"> – ${clock(r.to_ms)}</span>` }, { title: "GPU", optional: true, cell: (r) => short(r.gpu_uuid) },
       { title: "replica", optional: true, cell: (r) => esc(r.replica === "__unmapped__" ? "unmapped" : r.replica) }, { title: "class", cell: (r) => esc(r.class) },
@@ -42,6 +49,7 @@ page("cost", {
       panel("classes", "By class", "w5", table(classes, data.classes, nothing, "charge by class")),
       panel("tenants", "Who caused it: tenant and model", "", table(tenants, data.tenants, "No tenant has been charged in this range.", "charge by tenant and model")),
       panel("pools", "By pool", "", table(pools, data.pools, "No pool has been charged in this range.", "charge by pool")),
+      data.energy ? energy(data.energy) : "",
       panel("check", "Does it add up?", "", `<p>${verdict} ${esc(data.check.words)}</p><p class="note">Amounts are integers of a billionth of the currency. The charge is computed anew from the price book, GPU by GPU; the sums above are of ledger rows. A filter does not change this check.</p>`),
       panel("rows", "Ledger rows, the newest", "", table(rows, data.rows, "No ledger row in this range.", "ledger rows")),
     ].join("");

@@ -87,6 +87,7 @@ export const panel = (id, title, width, body) => `<section class="panel ${width}
 export const AGENT = `<code>inferometer agent --server ${location.origin} --token T</code>`;
 export const PROXY = `<code>inferometer proxy --upstream http://127.0.0.1:8000</code>`;
 export const PRICE = `<code>inferometer up --price H100=2.95</code>`;
+export const KWH = `<code>inferometer up --kwh-price 0.08</code>`;
 export const PROMISES = `<code>inferometer up --objectives FILE</code>`;
 
 // A place for a figure; `draw` fills it, its summary and its table.

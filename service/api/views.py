@@ -135,6 +135,7 @@ def _cost(service: Service, question: Asked) -> tuple[Opening, Body]:
         interval_us=service.settings.ledger_interval_seconds * MICROS_PER_SECOND,
         prices=service.billing.prices(),
         models={gpu.gpu_uuid: gpu.gpu_model for gpu in service.state.fleet.expected()},
+        nano_per_kwh=service.settings.nano_per_kwh,
     )
     opening, body = cost.view(service.facts, question, book, compare="compare" in question.filters)
     return opening, body | {"charts": cost.charts(service.facts, question, book), "before": None}

@@ -31,6 +31,13 @@ AT_VANTAGE: Final = """vantage = transform(ifNull(pool, ''),
 OF_RECORD: Final = f"NOT synthetic AND {AT_VANTAGE}"
 """Requests as users made them, each once."""
 
+BUCKET: Final = "intDiv(at_us, {width_us:Int64}) * {width_us:Int64} AS at"
+"""The start of a sample's bucket, UTC microseconds."""
+PLACED: Final = """
+SELECT gpu_uuid, argMax(replica, at_us) AS replica, argMax(tuple(pool), at_us).1 AS pool
+  FROM placements WHERE dataset = {dataset:String} GROUP BY gpu_uuid"""
+"""Where each GPU was placed last; one that never was has no row."""
+
 _WATCHED: Final = """
 SELECT DISTINCT intDiv(at_us, {width_us:Int64}) * {width_us:Int64} AS at FROM (
   SELECT at_us FROM engine_samples

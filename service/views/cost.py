@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cost.prices import PriceBook
 from service.store.ledger import STANDING
-from service.views import charged
+from service.views import charged, energy
 from service.views.asking import OF_RECORD, Asked, Queries, milliseconds, rows
 from service.views.sentences import Opening, Sentence, Tone, money
 from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MILLI
@@ -88,6 +88,8 @@ class Book:
     interval_us: int
     prices: PriceBook
     models: Mapping[str, str | None]
+    nano_per_kwh: int | None = None
+    """Price of electricity; None = not given."""
 
     @property
     def currency(self) -> str:
@@ -96,7 +98,10 @@ class Book:
 
 
 def view(store: Queries, question: Asked, book: Book, *, compare: bool) -> tuple[Opening, dict[str, Any]]:
-    """Return the page and what it opens with. Six statements, one more with `compare`."""
+    """Return the page and what it opens with. Eight statements, one more with `compare`.
+
+    Energy is told beside the bill and is no part of it: None where a filter names what has no GPU of its own.
+    """
     bound = _bound(question, book)
     classes = rows(store, _BY_CLASS, bound)
     priced = [row for row in classes if row["nano"] is not None]
@@ -126,6 +131,7 @@ def view(store: Queries, question: Asked, book: Book, *, compare: bool) -> tuple
             ),
             book.currency,
         ),
+        "energy": None if _split(question) else energy.view(store, question, book.nano_per_kwh),
         "until_ms": milliseconds(span["charged_until_us"] or None),
     }
     loaded = None if _filtered(question) else sum(row["output_tokens"] or 0 for row in tokens)
@@ -144,6 +150,11 @@ def _bound(question: Asked, book: Book) -> dict[str, Any]:
 
 def _filtered(question: Asked) -> bool:
     return any(question.wanted(*FILTERS).values())
+
+
+def _split(question: Asked) -> bool:
+    """Tell whether the question is about a part of what a GPU does: its energy is not cut so fine."""
+    return any(question.wanted("tenant", "model", "class").values())
 
 
 def _class(row: Mapping[str, Any], total: int, before: Mapping[str, int | None]) -> dict[str, Any]:

@@ -6,20 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from service.views.asking import Asked, Queries, before, columns, gapless, grown
+from service.views.asking import BUCKET, Asked, Queries, before, columns, gapless, grown
 from telemetry.units import MICROS_PER_SECOND
 
 POINTS: Final = 200
 _HERE: Final = """
  WHERE at_us >= {from_us:Int64} AND at_us < {to_us:Int64} AND dataset = {dataset:String}"""
-_BUCKET: Final = "intDiv(at_us, {width_us:Int64}) * {width_us:Int64} AS at"
 _ENGINE: Final = (
     "SELECT at, sum(running) AS running, sum(waiting) AS waiting, max(kv) AS kv, "
     # What grew over a hole in the samples is not known to have grown in one bucket.
     f"sum(if(at - at_before > 2 * {{width_us:Int64}}, NULL, {grown('tokens')})) * 1e6 / {{width_us:Int64}} "
     "AS tokens FROM ("
     f"SELECT at, running, waiting, kv, tokens, {before('tokens', 'each')}, {before('at', 'each')} FROM ("
-    "SELECT " + _BUCKET + ", replica, avg(requests_running) AS running, avg(requests_waiting) AS waiting, "
+    "SELECT " + BUCKET + ", replica, avg(requests_running) AS running, avg(requests_waiting) AS waiting, "
     "avg(kv_usage_ratio) AS kv, max(generation_tokens_total) AS tokens "
     "FROM engine_samples" + _HERE + " AND vantage = 'engine' AND has({replicas:Array(String)}, replica) "
     "GROUP BY at, replica) "
@@ -27,7 +26,7 @@ _ENGINE: Final = (
     "GROUP BY at ORDER BY at"
 )
 _GPU: Final = (
-    "SELECT " + _BUCKET + ", avg(sm_activity_ratio) AS sm, avg(kernel_busy_ratio) AS busy "
+    "SELECT " + BUCKET + ", avg(sm_activity_ratio) AS sm, avg(kernel_busy_ratio) AS busy "
     "FROM gpu_samples" + _HERE + " AND has({gpus:Array(String)}, gpu_uuid) GROUP BY at ORDER BY at"
 )
 _HELD: Final = """

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from anomalies.states import Life
 from service.views import fleet, memory
-from service.views.asking import Asked, Queries, before, columns, gapless, grown, rows
+from service.views.asking import BUCKET, PLACED, Asked, Queries, before, columns, gapless, grown, rows
 from service.views.moments import worded
 from service.views.sentences import Opening, Sentence, Tone, plural, share
 from telemetry.identity import UNMAPPED
@@ -16,11 +16,8 @@ from telemetry.units import MICROS_PER_MILLI
 
 MOST_ROWS: Final = 200
 """Most GPUs listed; those in trouble come first, and the page says how many there are."""
-_PLACED: Final = """
-SELECT gpu_uuid, argMax(replica, at_us) AS replica, argMax(tuple(pool), at_us).1 AS pool
-  FROM placements WHERE dataset = {dataset:String} GROUP BY gpu_uuid"""
 _CHOSEN: Final = (
-    "({replica:String} = '' AND {pool:String} = '' OR gpu_uuid IN (SELECT gpu_uuid FROM (" + _PLACED + ") "
+    "({replica:String} = '' AND {pool:String} = '' OR gpu_uuid IN (SELECT gpu_uuid FROM (" + PLACED + ") "
     "WHERE ({replica:String} = '' OR replica = {replica:String}) "
     "AND ({pool:String} = '' OR pool = {pool:String})))"
 )
@@ -36,16 +33,15 @@ _ENGINE_SCOPE: Final = """
  WHERE at_us >= {from_us:Int64} AND at_us < {to_us:Int64} AND dataset = {dataset:String}
    AND vantage = 'engine' AND ({replica:String} = '' OR replica = {replica:String})
    AND ({pool:String} = '' OR ifNull(pool, ifNull(model, '')) = {pool:String})"""
-_BUCKET: Final = "intDiv(at_us, {width_us:Int64}) * {width_us:Int64} AS at"
 _ACTIVITY: Final = (
-    "SELECT " + _BUCKET + ", avg(kernel_busy_ratio) AS kernel_busy, avg(sm_activity_ratio) AS sm, "
+    "SELECT " + BUCKET + ", avg(kernel_busy_ratio) AS kernel_busy, avg(sm_activity_ratio) AS sm, "
     "avg(tensor_activity_ratio) AS tensor, avg(dram_activity_ratio) AS dram"
     + _GPU_SCOPE
     + " GROUP BY at ORDER BY at"
 )
 _POWER: Final = (
     "SELECT at, sum(power) AS power, sum(allowed) AS allowed FROM (SELECT "
-    + _BUCKET
+    + BUCKET
     + ", gpu_uuid, avg(power_watts) AS power, avg(power_limit_watts) AS allowed"
     + _GPU_SCOPE
     + " GROUP BY at, gpu_uuid) GROUP BY at ORDER BY at"
@@ -53,7 +49,7 @@ _POWER: Final = (
 _QUEUE: Final = (
     "SELECT at, sum(running) AS running, sum(waiting) AS waiting, avg(used) AS kv, max(used) AS kv_most "
     "FROM (SELECT "
-    + _BUCKET
+    + BUCKET
     + ", replica, avg(requests_running) AS running, avg(requests_waiting) AS waiting, "
     "avg(kv_usage_ratio) AS used" + _ENGINE_SCOPE + " GROUP BY at, replica) GROUP BY at ORDER BY at"
 )
@@ -96,7 +92,7 @@ _THROTTLED: Final = (
     + " FROM (SELECT gpu_uuid, "
     + ", ".join(f"{name}, {before(name, 'each')}" for name in _COUNTERS)
     + " FROM (SELECT gpu_uuid, "
-    + _BUCKET
+    + BUCKET
     + ", "
     + ", ".join(f"max({name}) AS {name}" for name in _COUNTERS)
     + _GPU_SCOPE
@@ -163,7 +159,7 @@ def _listed(
 ) -> list[dict[str, Any]]:
     """Return every GPU of the range, and every one expected, those in trouble first."""
     fresh = {**bound, "fresh_us": min(question.to_us, question.now_us) - fleet.HEARD_US}
-    placed = {row["gpu_uuid"]: row for row in rows(store, _PLACED, bound)}
+    placed = {row["gpu_uuid"]: row for row in rows(store, PLACED, bound)}
     throttled = {row["gpu_uuid"]: _throttled(row) for row in rows(store, _THROTTLED, bound)}
     engines = {row["replica"]: row for row in rows(store, _ENGINES, fresh)}
     latest = {row["gpu_uuid"]: row for row in rows(store, _LATEST, fresh)}

@@ -54,6 +54,15 @@ def test_cost_before_any_bill_says_so(cli, admin):
     assert said.code == 0 and "Nothing has been closed" in said.out
     machine = json.loads(cli("cost", "show", "--json").out)
     assert machine["currency"] == "USD" and machine["classes"] == []
+    assert machine["energy"] == {
+        "pools": [], "untold": 0, "kwh": None, "amount_nano": None, "nano_per_kwh": None,
+    }  # fmt: skip
+
+
+def test_energy_is_told_before_any_bill_and_without_a_price_says_so(cli, admin):
+    said = cli("cost", "show", "--range", "1h")
+    assert "energy, beside the bill" in said.out and "kWh" in said.out
+    assert "electricity has no price" in said.err
 
 
 def test_an_unknown_range_is_answered_with_those_there_are(cli, admin):

@@ -111,3 +111,10 @@ def test_two_receivers_of_one_name_are_refused():
 def test_links_in_alerts_must_lead_somewhere():
     with pytest.raises(SettingsError, match="external_url"):
         load(None, {}, {"external_url": "inferometer.example.org"})
+
+
+def test_the_price_of_a_kilowatt_hour_is_exact_and_must_be_one():
+    assert load(None, {"INFEROMETER_KWH_PRICE": "0.104"}, {}).nano_per_kwh == 104_000_000
+    assert load(None, {}, {}).nano_per_kwh is None
+    with pytest.raises(SettingsError, match="kwh_price"):
+        load(None, {"INFEROMETER_KWH_PRICE": "cheap"}, {})
