@@ -45,9 +45,15 @@ def test_the_policy_in_force_is_approach_six(workbook):
     assert tried == set(workbook.OBJECTIVE.alerts.pairs)
 
 
-def test_incidents_are_drawn_as_the_reference_drew_them(workbook):
-    drawn = workbook.Drawn.of(2_000)
-    assert drawn.ratio[0] == pytest.approx(0.0002 ** (1 - np.random.default_rng(42).uniform()))
+@pytest.mark.parametrize(
+    ("first", "order"), [(2_000, "all ratios, then all lengths"), (1, "each ratio with its length")]
+)
+def test_incidents_are_drawn_in_either_order(workbook, first, order):
+    chance, drawn = np.random.default_rng(42), workbook.Drawn.of(2_000, order)
+    ratios = np.exp(chance.uniform(np.log(0.0002), 0, first))
+    minutes = np.exp(chance.uniform(0, np.log(4_320), 1))
+    assert drawn.ratio[:first] == pytest.approx(ratios)
+    assert drawn.minutes[0] == round(minutes[0])
     assert drawn.minutes.min() == 1 and drawn.minutes.max() <= 4_320
 
 
