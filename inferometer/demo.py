@@ -66,12 +66,29 @@ def _play(stage: Stage, children: Children, *, port: int, seconds: float, once: 
     stage.agent(url, stage.token(AGENT), places, show=_quiet)
     targets = {pool: stage.proxy(members, TENANTS).url for pool, members in pools(places).items()}
     answer(f"ready: {url}")
-    say("healthy for 15 s; then chat-1 wedges while its /health says 200, and code gets six times its load")
+    say(_script(places))
     children.watch(_gone)
     _load(targets, places, seconds)
     if not once:
         say("no more requests come in; the pages stay until Ctrl-C")
         threading.Event().wait()
+
+
+def _script(places: Sequence[Place]) -> str:
+    """Return what will happen, each replica by the name that pages and webhooks call it."""
+    from simulator.demo import FAULTS
+
+    names = {place.key: place.replica for place in places}
+    told = [
+        f"from {fault.start_us / 1e6:.0f} s to {fault.end_us / 1e6:.0f} s "
+        + (
+            f"{names[fault.replica]} is wedged while its /health says 200"
+            if fault.replica
+            else f"pool {fault.pool} gets {fault.factor:g} times its load"
+        )
+        for fault in FAULTS
+    ]
+    return f"healthy at first; {'; '.join(told)}; then it recovers"
 
 
 def _receiver() -> dict[str, object]:

@@ -24,7 +24,7 @@ def simulate(
 ) -> None:
     """Serve simulated replicas: vLLM's /metrics and OpenAI streaming, one port each.
 
-    Prints `ready:` and a JSON list of {pool, model, url, gpus}. Faults are ordered by
+    Prints `ready:` and a JSON list of {pool, model, key, replica, url, gpus}. Faults are ordered by
     POST /simulated/fault. Every answer carries X-Simulated.
     """
     from simulator import fleets
@@ -44,6 +44,7 @@ def simulate(
             {
                 "pool": pool.name,
                 "model": pool.engine.model,
+                "key": place.key,
                 "replica": place.name,
                 "url": f"http://127.0.0.1:{place.port}",
                 "gpus": [gpu.uuid for gpu in place.gpus],

@@ -22,10 +22,11 @@ START_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One simulated replica, as `inferometer simulate` announces it."""
+    """One simulated replica, as `inferometer simulate` announces it; `key` is its short name in the fleet."""
 
     pool: str
     model: str
+    key: str
     replica: str
     url: str
     gpus: tuple[str, ...]
@@ -60,7 +61,9 @@ class Stage:
         """Start a simulated fleet, by a name that `inferometer simulate` knows; return its replicas."""
         child = self._children.start("fleet", ["simulate", "--fleet", name, *options])
         told: list[dict[str, Any]] = json.loads(child.wait_for("ready:", START_SECONDS))
-        return [Place(p["pool"], p["model"], p["replica"], p["url"], tuple(p["gpus"])) for p in told]
+        return [
+            Place(p["pool"], p["model"], p["key"], p["replica"], p["url"], tuple(p["gpus"])) for p in told
+        ]
 
     def service(self, *, show: Show | None = None, **settings: object) -> Part:
         """Start the service with settings of `service.settings`; return once it answers."""

@@ -20,7 +20,8 @@ TEMPLATE = Template(
             "title": {"text": "TTFT p95"},
             "type": "log",
             "automargin": True,
-            "nticks": 6,
+            # 1, 2 and 5 of each decade: on a short range all nine would be labelled, one over the other.
+            "dtick": "D2",
             **SECONDS,
         },
         hovermode="closest",

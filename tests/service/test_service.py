@@ -150,7 +150,7 @@ def test_a_new_objective_counts_from_what_is_stored_as_if_it_had_always_been_the
     second.start()
     house.append(second, *requests(2, 2_500))
     deadline = time.monotonic() + 10
-    while second.fold.ready and counted(second)["quick"][1] < 10:
+    while not second.fold.ready or counted(second)["quick"][1] < 10:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert counted(second) == {"quick": (5, 10), "slow": (8, 10)}
