@@ -26,6 +26,7 @@ from collector.gpus.discovery import GpuDiscovery
 from collector.gpus.nvml import DriverBusy, DriverError, Session
 from collector.gpus.processes import compute_processes
 from collector.gpus.source import GpuSource
+from collector.hardware.concerns import concerns as ailments
 from collector.hardware.inventory import number_of
 from collector.hardware.kernel_log import open_log
 from collector.placement.placements import Serving, seen
@@ -52,10 +53,6 @@ _OFFSET_WARN, _OFFSET_FAIL = 1.0, 300.0
 _DISK_WARN: Final = 1_024 * MIB
 _NEEDED: Final = ("energy_millijoules_total", "memory_used_bytes", "power_watts", "event_reasons")
 _REAL: Final = frozenset({ActivitySource.GPM, ActivitySource.GPM_COUNTERS})
-
-
-UNVERIFIED: Final = "from source, unverified"
-"""Said of an engine whose map was never checked against a page of the real program."""
 
 
 class Status(StrEnum):
@@ -297,7 +294,7 @@ def _engine(settings: Settings, target: EngineTarget, sample: EngineSample | Non
     version = sample.engine_version if sample else None
     title = f"{engine.title} {version or 'of unknown version'}, replicas: {len(readings)}"
     if not engine.captured:
-        title += f" ({UNVERIFIED})"
+        title += f" ({engine.provenance})"
     lacking = _lacking(engine, readings[0], names(body, ""))
     if lacking or page.faults:
         hint = "; ".join((*lacking, *page.faults))

@@ -122,7 +122,12 @@ def engines_page() -> str:
         "[facts](facts.md), `engine_samples`). Of several names the first one present is used, so an old and a new "
         "name side by side count once; a value that a page does not tell is absent, never zero. A capacity told in "
         "tokens is told as blocks of one token. `inferometer doctor --metrics FILE` shows what one saved page says, and names "
-        "every family that is not read. A page is known by its content, not by its port.\n"
+        "every family that is not read. A page is known by its content, not by its port.\n\n"
+        "With `--json`: `engine`, `provenance` (captured, or from source, unverified), `version_range` ([from, to], or null "
+        "where the page does not tell), `replicas` (each with its `labels` and its `values`, null = not told; what a page "
+        "with ranks tells without one is a replica with empty labels), `missing` (what the engine tells and this page does "
+        "not), `renamed` (what was read under an older name, and guesses at a newer one), `families` (read, unused, unknown, "
+        "foreign) and `faults`.\n"
     )
     return intro + "".join(_engine(engine) for engine in engines())
 

@@ -91,10 +91,10 @@ def _read_saved(path: Path, *, as_json: bool) -> None:
 
 
 def _say_saved(page: SavedPage) -> None:
-    from collector.doctor import UNVERIFIED
+    from collector.engines import UNVERIFIED
 
     releases = f" {' to '.join(page.version_range)}" if page.version_range else ""
-    answer(f"{page.title}{releases}{'' if page.captured else f' ({UNVERIFIED})'}")
+    answer(f"{page.title}{releases}{f' ({UNVERIFIED})' if page.provenance == UNVERIFIED else ''}")
     words = [
         word
         for word in page.replicas[0].values

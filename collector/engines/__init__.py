@@ -18,6 +18,9 @@ from collector.scraping.exposition import MAX_SERIES, Page, family_of, names, pa
 from telemetry.identity import Vantage
 from telemetry.units import MICROS_PER_SECOND
 
+UNVERIFIED: Final = "from source, unverified"
+"""Said of an engine whose map was never checked against a page of the real program."""
+
 PROCESS_START: Final = "process_start_time_seconds"
 """What every Python server with the usual metrics library tells, outside multiprocess mode."""
 
@@ -138,6 +141,11 @@ class Engine:
     """Columns without which it cannot be judged: `inferometer doctor` names a missing one."""
     advice: str = ""
     """What to do when its page has none of its series."""
+
+    @property
+    def provenance(self) -> str:
+        """How its map is known: `captured`, or `UNVERIFIED`."""
+        return "captured" if self.captured else UNVERIFIED
 
     def families(self) -> frozenset[str]:
         """Return the families to parse of its page."""

@@ -55,8 +55,8 @@ class SavedPage:
 
     engine: str
     title: str
-    captured: bool
-    """False = the engine's map is from its source and was never seen against a real page."""
+    provenance: str
+    """How the engine's map is known (`Engine.provenance`)."""
     version_range: tuple[str, str] | None
     """Releases between which such a page was seen; None when its series do not tell."""
     replicas: Sequence[SavedReplica]
@@ -89,7 +89,7 @@ def normalise(body: bytes) -> SavedPage:
     return SavedPage(
         engine=engine.name,
         title=engine.title,
-        captured=engine.captured,
+        provenance=engine.provenance,
         version_range=_versions(engine, shown),
         replicas=[_replica(reading) for reading in readings],
         missing=[word for word in vocabulary() if word in _words(engine) and word not in filled],

@@ -41,8 +41,10 @@ def test_a_saved_page_for_the_eye(cli, saved):
 
 
 def test_an_engine_known_from_its_source_alone_is_marked(cli, saved):
-    said = cli("doctor", "--metrics", saved("trtllm_num_requests_running 1\n"))
-    assert "TensorRT-LLM (from source, unverified)" in said.out
+    page = saved("trtllm_num_requests_running 1\n")
+    assert "TensorRT-LLM (from source, unverified)" in cli("doctor", "--metrics", page).out
+    told = json.loads(cli("doctor", "--metrics", page, "--json").out)
+    assert told["provenance"] == "from source, unverified"
 
 
 @pytest.mark.parametrize(
