@@ -21,7 +21,7 @@ from collector.efficiency.ratios import ModelShape
 from collector.export.dcgm_names import HOSTNAME_LABELS
 from collector.hardware.policies import DEFAULT_POLICY, POLICIES
 from collector.requests.log_formats import format_of
-from telemetry.identity import Origin, Replica
+from telemetry.identity import Origin, Replica, is_real_uuid
 
 PREFIX: Final = "INFEROMETER_AGENT_"
 MIB: Final = 1024 * 1024
@@ -218,7 +218,11 @@ def _combinations(settings: Settings) -> list[str]:
 def _expected(value: object) -> int | tuple[str, ...]:
     if isinstance(value, str) and not value.isdigit():
         value = [part.strip() for part in value.split(",")]
-    return checks.uuids(value) if isinstance(value, list | tuple) else checks.whole(0, 1_024)(value)
+    if not isinstance(value, list | tuple):
+        return checks.whole(0, 1_024)(value)
+    if not all(map(is_real_uuid, checks.uuids(value))):
+        raise ValueError("must be a number of GPUs, or their UUIDs (`nvidia-smi -L` names them)")
+    return checks.uuids(value)
 
 
 def _kernel_log(value: object) -> Path | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from inferometer.saying import answer, say, telling
+from inferometer.saying import Failure, answer, say, telling
 
 
 def probe(
@@ -38,9 +38,14 @@ def probe(
     import time
     from urllib.parse import urlsplit
 
+    from collector.checks import url as checked_url
     from collector.probes.determinism import PROMPT, DeterminismProbe, Target
     from collector.requests.socket import RecordSender
 
+    try:
+        url = checked_url(url)
+    except ValueError as error:
+        raise Failure(f"probe {url!r}: {error}", code=2) from error
     with telling(OSError, UnicodeDecodeError):
         target = Target(
             url=url,

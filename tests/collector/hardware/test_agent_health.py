@@ -115,7 +115,11 @@ def test_settings(given, kept):
 
 @pytest.mark.parametrize(
     ("given", "told"),
-    [({"expected_gpus": -1}, "0 to 1024"), ({"xid_policy": "strict"}, "nvidia, k8s, meta, azure")],
+    [
+        ({"expected_gpus": -1}, "0 to 1024"),
+        ({"expected_gpus": "many"}, "a number of GPUs, or their UUIDs"),
+        ({"xid_policy": "strict"}, "nvidia, k8s, meta, azure"),
+    ],
 )
 def test_settings_that_cannot_be(given, told):
     with pytest.raises(SettingsError, match=told):
