@@ -104,6 +104,12 @@ def _sort(path: Path, found: _Found, reading: Reading) -> None:
     elif isinstance(file, RowFile) and (trace := trace_of(file.names)) is not None:
         found.arrivals += read_arrivals(file, trace, reading)
     elif (window := _window(path, file)) is not None:
+        if found.window_us not in (None, window):
+            raise RecordingError(
+                Place(str(path), column="window"),
+                "a second window: this folder holds several recordings",
+                "name each recording's own folder instead",
+            )
         found.window_us = window
     elif isinstance(file, JsonFile) and (named := answers(file)) is not None:
         for name, answer in named.items():

@@ -148,6 +148,17 @@ def test_bad_window_is_located(write, requests_csv):
     assert "run.json, column window: it ends before it starts; " in error_of(folder)
 
 
+def test_two_windows_in_one_folder_are_two_recordings(tmp_path):
+    for run, hour in (("a", "10"), ("b", "11")):
+        (tmp_path / run).mkdir()
+        window = (
+            f'{{"window": {{"start_ts": "2026-08-08T{hour}:00:00Z", "end_ts": "2026-08-08T{hour}:30:00Z"}}}}'
+        )
+        (tmp_path / run / "run.json").write_text(window)
+    said = error_of(tmp_path)
+    assert "run.json, column window: a second window" in said and "each recording's own folder" in said
+
+
 def test_unreadable_dcgm_row_is_located(write):
     text = "ts,metric,gpu,hostname,value\n1786146442,DCGM_FI_DEV_GPU_UTIL,0,w0,much\n"
     assert "line 2, column value: 'much' is not a number" in error_of(write("d.csv", text))
