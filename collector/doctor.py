@@ -26,9 +26,11 @@ from collector.gpus.discovery import GpuDiscovery
 from collector.gpus.nvml import DriverBusy, DriverError, Session
 from collector.gpus.processes import compute_processes
 from collector.gpus.source import GpuSource
-from collector.hardware.concerns import concerns as ailments
+from collector.hardware import concerns as ailing
 from collector.hardware.inventory import number_of
 from collector.hardware.kernel_log import open_log
+from collector.hardware.memory import FILE_NAME, Trouble, UnreadableError, look
+from collector.hardware.policies import Verdict
 from collector.placement.placements import Serving, seen
 from collector.placement.processes import Processes
 from collector.requests.socket import MAX_PATH_BYTES
@@ -112,8 +114,13 @@ def _gpus(settings: Settings) -> Iterator[Check]:
         return
     yield _count(settings, [source.name.removeprefix("gpu:") for source in found])
     yield _kernel_log(settings)
+    try:
+        troubles = list(look(settings.data_dir / FILE_NAME).troubles.values())
+    except UnreadableError as fault:
+        troubles = []
+        yield Check("hardware", Status.WARN, f"{fault}.", "what stands against GPUs is not known from it")
     for source in found:
-        yield from _gpu(source, session)
+        yield from _gpu(source, session, troubles)
 
 
 def _count(settings: Settings, seen: Sequence[str]) -> Check:
@@ -142,7 +149,7 @@ def _kernel_log(settings: Settings) -> Check:
     return Check(name, Status.OK, f"Xids are read from {settings.kernel_log} as well.")
 
 
-def _gpu(source: GpuSource, session: Session) -> Iterator[Check]:
+def _gpu(source: GpuSource, session: Session, troubles: Sequence[Trouble]) -> Iterator[Check]:
     samples = _samples(source)
     if not samples or not samples[0].up:
         hint = "see the kernel log for an Xid; a reset or a reboot may be due"
@@ -154,11 +161,25 @@ def _gpu(source: GpuSource, session: Session) -> Iterator[Check]:
     hint = f"not told by this GPU: {', '.join(untold)}" if untold else ""
     yield Check(source.name, Status.WARN if untold else Status.OK, f"{title}: readable.", hint)
     yield from _board(source, session)
+    yield _health(sample, [trouble for trouble in troubles if trouble.gpu == sample.gpu_uuid])
     yield _activity(f"{source.name} activity", sample, source.withdrawn)
     yield _peaks(sample)
     for instance in instances:
         name = f"{source.name} MIG {instance.mig_profile} {instance.gpu_uuid}"
         yield _activity(name, instance, frozenset())
+
+
+def _health(sample: GpuSample, troubles: Sequence[Trouble]) -> Check:
+    """Say what is wrong with a GPU that answers, and which Xids an agent here noted against it."""
+    name = f"health of {sample.gpu_uuid}"
+    noted = [f"Xid {trouble.code} stands ({trouble.verdict})" for trouble in troubles]
+    wrong = "; ".join([*noted, *ailing.concerns(sample)])
+    if not wrong:
+        return Check(name, Status.OK, "Nothing stands against it.")
+    fatal = sample.recovery_action or any(trouble.verdict is Verdict.FATAL for trouble in troubles)
+    return Check(
+        name, Status.FAIL if fatal else Status.WARN, f"{wrong}.", "docs/hardware.md says what ends each"
+    )
 
 
 def _peaks(sample: GpuSample) -> Check:

@@ -19,6 +19,7 @@ class EventKind(StrEnum):
     XID = "xid"
     ECC = "ecc"
     THROTTLE = "throttle"
+    LINK = "link"
     DEPLOY = "deploy"
     DROP = "drop"
     CLOCK_STEP = "clock_step"

@@ -86,14 +86,26 @@ def save(path: Path, text: str) -> None:
     os.replace(written, path)  # noqa: PTH105 - Path.replace is the same call, less plainly atomic
 
 
-def load(path: Path) -> Memory:
-    """Return what was kept; empty when nothing was. A file that cannot be read is set aside, said aloud."""
+class UnreadableError(Exception):
+    """The file cannot be understood; the message says why."""
+
+
+def look(path: Path) -> Memory:
+    """Return what was kept, changing nothing; empty when nothing was. Raises `UnreadableError`."""
     try:
         return _parsed(json.loads(path.read_text()))
     except FileNotFoundError:
         return Memory()
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        log.warning("read %s: %s; it is set aside and begun anew", path, error)
+        raise UnreadableError(f"read {path}: {error}") from None
+
+
+def load(path: Path) -> Memory:
+    """Return what was kept; empty when nothing was. A file that cannot be read is set aside, said aloud."""
+    try:
+        return look(path)
+    except UnreadableError as fault:
+        log.warning("%s; it is set aside and begun anew", fault)
         _set_aside(path)
         return Memory()
 

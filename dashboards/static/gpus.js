@@ -13,7 +13,7 @@ const several = (data) => models(data).length > 1;
 const gpus = (data) => [
   { title: "replica", cell: (g) => `${g.replica ? anchor("/gpus", { replica: g.replica }, esc(g.replica)) : "unmapped"}${sub(g.pool ? anchor("/gpus", { pool: g.pool }, esc(g.pool)) : "")}` },
   { title: "GPU", optional: true, cell: (g) => `${short(g.gpu_uuid)}${sub(esc([g.gpu_index === null ? "" : `index ${g.gpu_index}`, g.host, several(data) ? g.gpu_model : ""].filter(Boolean).join(" · ")))}` },
-  { title: "state", cell: (g) => tag(g.state) },
+  { title: "state", cell: (g) => tag(g.state) + (g.concerns.length ? sub(`<b class="alarm">${esc(g.concerns.join("; "))}</b>`) : "") },
   { title: "kernel-busy", n: true, cell: (g) => percent(g.kernel_busy) },
   { title: "SM", n: true, cell: (g) => `${percent(g.sm)}${g.source ? sub(esc(SOURCES[g.source] ?? g.source)) : ""}` },
   { title: "tensor", n: true, optional: true, cell: (g) => percent(g.tensor) },

@@ -1,8 +1,8 @@
-"""GPUs that need hands, as conditions: the driver asks for recovery, or an Xid stands against one.
+"""GPUs that need hands, as conditions: recovery is asked for, an Xid stands, or it works but is not well.
 
 The agent says what an Xid means (its policy) and when it is over (its evidence): here its word is
-taken. Neither condition ends by absence: what the driver asks for ends when it asks for nothing
-in a good sample, an Xid when its GPU was reset, or when nobody expects the GPU any more.
+taken. No condition ends by absence: what a sample tells ends when a good sample tells otherwise,
+an Xid when its GPU was reset, and each when nobody expects the GPU any more.
 """
 
 from __future__ import annotations
@@ -13,24 +13,20 @@ from typing import Final
 import numpy as np
 
 from alerts.state import Alert
+from collector.hardware.concerns import LASTING_COLUMNS, SLOWDOWNS, lasting, recovery, slowdown
 from collector.hardware.sentences import said_verdict
 from telemetry.condition import Condition, Holds, Severity
 from telemetry.events import EventKind
-from telemetry.frame import Frame
+from telemetry.frame import Frame, Ints
+from telemetry.samples import GpuSample
 
 GPU_RECOVERY: Final = "gpu_recovery"
 GPU_XID: Final = "gpu_xid"
-
-ACTIONS: Final = {
-    1: "a reset of the GPU",
-    2: "a reboot of the node",
-    3: "that its peer-to-peer work is drained",
-    4: "that it is drained and reset",
-    5: "a restart of IMEX",
-    6: "a reset of the bus",
-    7: "a reboot of the system",
-}
-"""What NVML's field "GPU recovery action" asks for, by number."""
+GPU_DEGRADED: Final = "gpu_degraded"
+SLOW_SAMPLES: Final = 60
+"""Samples with cut clocks, half or more of those of the last minutes, that make a GPU a slow one."""
+_NAMES: Final = (GPU_RECOVERY, GPU_XID, GPU_DEGRADED)
+_ALL_SLOWDOWNS: Final = sum(SLOWDOWNS)
 
 
 def conditions(
@@ -40,12 +36,12 @@ def conditions(
 
     `expected` are the UUIDs of GPUs that should be there; `standing` are the alerts that are open.
     """
-    found = [*_recovery(gpu_samples), *_xids(events, standing)]
+    found = [*_recovery(gpu_samples), *_degraded(gpu_samples), *_xids(events, standing)]
     told = {(condition.name, *condition.labels.values()) for condition in found}
     gone = [
         _over(alert)
         for alert in standing
-        if alert.name in (GPU_RECOVERY, GPU_XID)
+        if alert.name in _NAMES
         and alert.labels["gpu_uuid"] not in expected
         and (alert.name, *alert.labels.values()) not in told
     ]
@@ -55,23 +51,58 @@ def conditions(
 def _recovery(gpu_samples: Frame) -> Iterator[Condition]:
     """Yield what the driver asks for in the newest sample of each GPU that tells it."""
     actions = gpu_samples.numbers("recovery_action")
-    at_us = gpu_samples.numbers("at_us").values
-    uuids, hosts = gpu_samples.texts("gpu_uuid"), gpu_samples.texts("host")
-    rows = np.flatnonzero(actions.valid)
+    for row in _newest(gpu_samples, np.flatnonzero(actions.valid)):
+        asked = recovery(int(actions.values[row]))
+        yield _condition(GPU_RECOVERY, gpu_samples, row, [asked] if asked else [])
+
+
+def _degraded(gpu_samples: Frame) -> Iterator[Condition]:
+    """Yield what is wrong with each GPU that works: by its newest sample, and by how long it was slow."""
+    columns = {name: gpu_samples.numbers(name) for name in LASTING_COLUMNS}
+    told = np.any([column.valid for column in columns.values()], axis=0)
+    reasons = gpu_samples.numbers("event_reasons")
+    slow = _slow(gpu_samples)
+    for row in _newest(gpu_samples, np.flatnonzero(told | reasons.valid)):
+        newest = {name: column.values[row] for name, column in columns.items() if column.valid[row]}
+        code = gpu_samples.texts("gpu_uuid").codes[row]
+        faults = lasting(GpuSample(at_us=0, gpu_uuid="", host="", **newest))
+        yield _condition(GPU_DEGRADED, gpu_samples, row, [*faults, *slow.get(code, ())])
+
+
+def _slow(gpu_samples: Frame) -> dict[int, list[str]]:
+    """Return what has cut the clocks of each GPU for most of the last minutes, by the code of its UUID."""
+    reasons, codes = gpu_samples.numbers("event_reasons"), gpu_samples.texts("gpu_uuid").codes
+    told = reasons.valid & (codes >= 0)
+    cut = told & ((reasons.values.astype(np.int64) & _ALL_SLOWDOWNS) != 0)
+    seen, held = (np.bincount(codes[rows]) for rows in (told, cut))
+    often = np.flatnonzero((held >= SLOW_SAMPLES) & (2 * held >= seen[: len(held)]))
+    return {
+        int(code): [said]
+        for code in often
+        if (said := slowdown(int(np.bitwise_or.reduce(reasons.values[cut & (codes == code)]))))
+    }
+
+
+def _newest(gpu_samples: Frame, rows: Ints) -> Ints:
+    """Return, of some rows, the newest of each GPU."""
+    at_us, codes = gpu_samples.numbers("at_us").values, gpu_samples.texts("gpu_uuid").codes
     newest_first = rows[np.argsort(at_us[rows], kind="stable")[::-1]]
-    _, first = np.unique(uuids.codes[newest_first], return_index=True)
-    for row in newest_first[first]:
-        uuid, host = uuids.words[uuids.codes[row]], hosts.words[hosts.codes[row]]
-        action = int(actions.values[row])
-        asks = ACTIONS.get(action, f"recovery {action}")
-        yield Condition(
-            name=GPU_RECOVERY,
-            labels={"gpu_uuid": uuid, "host": host},
-            severity=Severity.TICKET,
-            holds=Holds.YES if action else Holds.NO,
-            since_us=int(at_us[row]) if action else None,
-            annotations={"summary": f"The driver of GPU {uuid} on {host} asks for {asks}."} if action else {},
-        )
+    _, first = np.unique(codes[newest_first], return_index=True)
+    return newest_first[first]
+
+
+def _condition(name: str, gpu_samples: Frame, row: int, wrong: Sequence[str]) -> Condition:
+    """Return a condition about the GPU of a row; it holds while something is wrong."""
+    uuids, hosts = gpu_samples.texts("gpu_uuid"), gpu_samples.texts("host")
+    uuid, host = uuids.words[uuids.codes[row]], hosts.words[hosts.codes[row]]
+    return Condition(
+        name=name,
+        labels={"gpu_uuid": uuid, "host": host},
+        severity=Severity.TICKET,
+        holds=Holds.YES if wrong else Holds.NO,
+        since_us=int(gpu_samples.numbers("at_us").values[row]) if wrong else None,
+        annotations={"summary": f"GPU {uuid} on {host}: {'; '.join(wrong)}."} if wrong else {},
+    )
 
 
 def _xids(events: Frame, standing: Sequence[Alert]) -> Iterator[Condition]:

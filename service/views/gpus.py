@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from anomalies.states import Life
+from collector.hardware.concerns import concerns
 from service.views import fleet, memory
 from service.views.asking import BUCKET, PLACED, Asked, Queries, before, columns, gapless, grown, rows
 from service.views.moments import worded
 from service.views.sentences import Opening, Sentence, Tone, plural, share
 from telemetry.identity import UNMAPPED
+from telemetry.samples import GpuSample
 from telemetry.units import MICROS_PER_MILLI
 
 MOST_ROWS: Final = 200
@@ -53,6 +55,15 @@ _QUEUE: Final = (
     + ", replica, avg(requests_running) AS running, avg(requests_waiting) AS waiting, "
     "avg(kv_usage_ratio) AS used" + _ENGINE_SCOPE + " GROUP BY at, replica) GROUP BY at ORDER BY at"
 )
+_TELLING: Final = (
+    "recovery_action",
+    "remap_failed",
+    "remap_pending",
+    "pcie_width",
+    "pcie_width_max",
+    "event_reasons",
+)
+"""What a GPU's own concerns are told by."""
 _SHOWN: Final[Mapping[str, str]] = {
     "up": "up",
     "kernel_busy": "kernel_busy_ratio",
@@ -64,6 +75,7 @@ _SHOWN: Final[Mapping[str, str]] = {
     "memory_total": "memory_total_bytes",
     "power": "power_watts",
     "temperature": "temperature_celsius",
+    **{name: name for name in _TELLING},
 }
 """What is shown of a GPU's newest sample: the page's name and the column."""
 _FRESH: Final = " AND at_us >= {fresh_us:Int64}"
@@ -201,8 +213,10 @@ def _joined(
     engine = engines.get(place["replica"], nobody)
     judged = states.get(place["replica"])
     state = engine["state"] if judged is None or question.pinned else judged.state.value
+    telling = {name: gpu.pop(name) for name in _TELLING}
     return {
         **gpu,
+        "concerns": concerns(GpuSample(at_us=0, gpu_uuid=gpu["gpu_uuid"], host="", **telling)),
         "replica": place["replica"],
         "pool": place["pool"],
         **{name: engine[name] for name in nobody},

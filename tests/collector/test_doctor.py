@@ -11,6 +11,9 @@ import pytest
 
 from collector import doctor
 from collector.doctor import Status, examine
+from collector.hardware.desk import HardwareDesk
+from collector.hardware.policies import POLICIES
+from collector.hardware.reports import Report, Route
 from collector.settings import EngineTarget, Settings
 
 VLLM = b"".join(
@@ -69,6 +72,28 @@ def test_a_board_is_described_and_what_to_mind_is_said(checks, make_driver):
     board = only(checks(gpus=True), f"gpu:{driver.gpus[0].uuid.decode()} board")
     assert board.status is Status.WARN
     assert "persistence is off" in board.hint and "MIG will be on after the next reset" in board.hint
+
+
+def test_what_is_wrong_with_a_gpu_is_told_with_the_xids_noted_against_it(checks, make_driver, tmp_path):
+    driver = make_driver()
+    uuid = driver.gpus[0].uuid.decode()
+    assert checks(gpus=True)[f"health of {uuid}"].status is Status.OK
+    driver.gpus[0].pcie_width = 4
+    found = checks(gpus=True)[f"health of {uuid}"]
+    assert found.status is Status.WARN and found.sentence.startswith("its PCIe link has 4 of 16 lanes")
+    desk = HardwareDesk(tmp_path / "hardware.json", host="node-1", policy=POLICIES["nvidia"], boot="b")
+    desk.take([Report(gpu=uuid, code=79, route=Route.DRIVER, after_us=1, at_us=1)], 1)
+    desk.keep()
+    found = checks(gpus=True)[f"health of {uuid}"]
+    assert found.status is Status.FAIL and found.sentence.startswith("Xid 79 stands (fatal); its PCIe")
+    assert "hardware" not in checks(gpus=True)
+
+
+def test_a_memory_that_cannot_be_read_is_told_and_left_alone(checks, make_driver, tmp_path):
+    make_driver()
+    (tmp_path / "hardware.json").write_text("{")
+    assert checks(gpus=True)["hardware"].status is Status.WARN
+    assert (tmp_path / "hardware.json").read_text() == "{"
 
 
 def test_mig_instances_are_told_beside_their_gpu(checks, make_driver):

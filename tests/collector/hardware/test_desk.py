@@ -229,6 +229,17 @@ def test_a_forced_slowdown_and_memory_errors_are_events_when_they_begin(new_desk
     ]
 
 
+def test_a_link_that_loses_lanes_is_an_event_each_time_it_loses_more(new_desk):
+    desk = new_desk()
+    widths = (16, 8, 8, 4, 16)
+    told = [
+        [event.message for event in desk.observe([replace(GOOD, pcie_width=width, pcie_width_max=16)])]
+        for width in widths
+    ]
+    assert [bool(events) for events in told] == [False, True, False, True, False]
+    assert told[1][0].startswith("its PCIe link has 8 of 16 lanes")
+
+
 @pytest.mark.parametrize("body", ["", "{", "[]", '{"version": 9}', '{"version": 1, "gpus": 3}'])
 def test_a_memory_that_cannot_be_read_is_set_aside(new_desk, tmp_path, body):
     (tmp_path / "hardware.json").write_text(body)

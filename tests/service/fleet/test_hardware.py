@@ -8,7 +8,7 @@ from alerts.state import Alert, AlertState
 from collector.hardware.policies import Verdict
 from collector.hardware.reports import Report, Route
 from collector.hardware.sentences import xid_sentence
-from service.fleet.hardware import GPU_RECOVERY, GPU_XID, conditions
+from service.fleet.hardware import GPU_DEGRADED, GPU_RECOVERY, GPU_XID, SLOW_SAMPLES, conditions
 from telemetry.condition import Holds, Severity
 from telemetry.events import Event, EventKind
 from telemetry.frame import Frame
@@ -64,9 +64,7 @@ def test_what_the_driver_asks_for_is_a_ticket_in_words():
         Severity.TICKET,
         Holds.YES,
     )
-    assert (
-        found.annotations["summary"] == "The driver of GPU GPU-1 on h asks for that it is drained and reset."
-    )
+    assert found.annotations["summary"] == "GPU GPU-1 on h: the driver asks for a drain, then a reset of the GPU."
     assert found.since_us == NOW
 
 
@@ -125,3 +123,52 @@ def test_events_of_nobody_and_of_other_kinds_are_passed_over():
         Event(at_us=NOW, kind=EventKind.DEPLOY, host="h", gpu_uuid=GPU, message="Xid 79, fatal: no"),
     ]
     assert holds(events=events) == {}
+
+
+# A GPU that works and is not well.
+
+
+def degraded(*samples, **given):
+    found = judge(samples=samples, **given).get((GPU_DEGRADED, None))
+    return None if found is None else (found.holds, found.annotations.get("summary"))
+
+
+def test_a_link_that_lost_lanes_and_a_row_that_waits_are_one_ticket():
+    narrow = sample(None, pcie_width=4, pcie_width_max=16, remap_pending=True)
+    assert degraded(narrow) == (
+        Holds.YES,
+        (
+            "GPU GPU-1 on h: a row remap waits for a reset: drain it, then reset it; "
+            "its PCIe link has 4 of 16 lanes: seat it anew, or replace riser or board."
+        ),
+    )
+
+
+def test_it_ends_by_a_good_sample_and_not_by_silence():
+    narrow = sample(None, NOW - SECOND, pcie_width=4, pcie_width_max=16)
+    whole = sample(None, pcie_width=16, pcie_width_max=16, remap_pending=False)
+    assert degraded(narrow, whole) == (Holds.NO, None)
+    assert degraded(narrow, sample(None, up=False))[0] is Holds.YES
+    assert degraded(sample(None), standing=[alert(GPU_DEGRADED)]) is None
+    assert degraded(standing=[alert(GPU_DEGRADED)], expected=()) == (Holds.NO, None)
+
+
+def slowed(share, count=2 * SLOW_SAMPLES):
+    cut = round(share * count)
+    return [sample(None, NOW - at * SECOND, event_reasons=0x48 if at < cut else 0x4) for at in range(count)]
+
+
+def test_clocks_that_are_cut_most_of_the_time_are_a_ticket_and_a_moment_is_none():
+    assert degraded(*slowed(0.9)) == (
+        Holds.YES, "GPU GPU-1 on h: clocks are cut: hardware slowdown, hardware thermal slowdown.",
+    )  # fmt: skip
+    assert degraded(*slowed(0.3)) == (Holds.NO, None)
+    assert degraded(*slowed(1.0, count=SLOW_SAMPLES - 1)) == (Holds.NO, None)
+
+
+def test_a_slow_gpu_is_no_fault_of_its_neighbour():
+    well = [sample(None, NOW - at * SECOND, gpu="GPU-0", event_reasons=0x1) for at in range(100)]
+    found = conditions(
+        Frame.of("gpu_samples", [*well, *slowed(1.0)]), Frame.of("events", []), (GPU, "GPU-0"), ()
+    )
+    assert {each.labels["gpu_uuid"]: each.holds for each in found} == {"GPU-0": Holds.NO, GPU: Holds.YES}

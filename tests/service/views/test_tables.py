@@ -203,6 +203,27 @@ def test_throttled_time_is_the_growth_of_the_counters_over_resets(own_story):
     assert next(row for row in body["gpus"] if row["gpu_uuid"] != "GPU-hot")["throttled"] is None
 
 
+def test_what_is_wrong_with_a_gpu_stands_beside_its_state(own_story):
+    at_us = own_story.now_us - S
+    rows = [
+        GpuSample(at_us=at_us, gpu_uuid="GPU-ill", host="h", recovery_action=1, remap_failed=True,
+                  pcie_width=4, pcie_width_max=16, event_reasons=0x40),
+        GpuSample(at_us=at_us, gpu_uuid="GPU-well", host="h", recovery_action=0, remap_failed=False,
+                  pcie_width=16, pcie_width_max=16, event_reasons=0x4),
+        GpuSample(at_us=at_us, gpu_uuid="GPU-lost", host="h", up=False),
+    ]  # fmt: skip
+    own_story.store("gpu_samples", rows)
+    _, body = gpus.view(own_story.facts, own_story.asked(), fleet_of(own_story), [])
+    concerns = {row["gpu_uuid"]: row["concerns"] for row in body["gpus"]}
+    assert concerns["GPU-ill"] == [
+        "the driver asks for a reset of the GPU",
+        "a row remap failed: replace the GPU",
+        "its PCIe link has 4 of 16 lanes: seat it anew, or replace riser or board",
+        "clocks are cut: hardware thermal slowdown",
+    ]
+    assert concerns["GPU-well"] == concerns["GPU-lost"] == []
+
+
 # The fleet as cells.
 
 
