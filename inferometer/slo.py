@@ -88,7 +88,7 @@ def status(server: Server = None, token: Token = None, as_json: AsJson = False) 
     if as_json:
         answer_json(objectives)
         return
-    for sentence in (*view["marks"], *view["sentences"]):
+    for sentence in (*view["marks"], *(each["text"] for each in view["sentences"])):
         say(sentence)
     if not objectives:
         say("no promise has seen a request yet")

@@ -61,16 +61,17 @@ const burnDown = (one) => {
   return { ...one.budget, ahead: near(at), low: near(low), middle: near(middle), high: near(high) };
 };
 
+// Alerts are judged for each group by itself: without one, the group that burns a pair the fastest stands for it.
+const firing = (p) => (p.groups > 1 && p.fires ? `<span class="tag firing">${number(p.fires)} of ${number(p.groups)}</span>` : tag(p.fires ? "firing" : "inactive"));
+const fastest = (one) => (one.group !== null || !one.pairs.length ? "" : `<p class="note">Each group is judged by itself; shown is the fastest, by the first pair ${anchor("/objectives", { name: one.name, group: one.pairs[0].group }, esc(one.pairs[0].group))}.</p>`);
 const pairs = (one) =>
-  one.group === null
-    ? `<div class="empty">Choose a group below: alerts are judged for each by itself.</div>`
-    : table([
-        { title: "alerts by", cell: (p) => tag(p.severity) },
-        { title: "when both burn above", cell: (p) => `${number(p.factor, p.factor % 1 ? 1 : 0)}×` },
-        { title: "long window", n: true, cell: (p) => `${p.long} ${burn(p.long_burn, p.fires)}` },
-        { title: "short window", n: true, cell: (p) => `${p.short} ${burn(p.short_burn, p.fires)}` },
-        { title: "now", cell: (p) => tag(p.fires ? "firing" : "inactive") },
-      ], one.pairs, "This objective asks for no alert.", "pairs of windows that alert");
+  table([
+    { title: "alerts by", cell: (p) => tag(p.severity) },
+    { title: "both above", n: true, cell: (p) => `${number(p.factor, p.factor % 1 ? 1 : 0)}×` },
+    { title: "long window", n: true, cell: (p) => `${p.long} ${burn(p.long_burn, p.fires)}` },
+    { title: "short window", n: true, cell: (p) => `${p.short} ${burn(p.short_burn, p.fires)}` },
+    { title: one.group === null ? "groups firing" : "now", cell: firing },
+  ], one.pairs, "This objective asks for no alert, or nothing was judged by it yet.", "pairs of windows that alert") + fastest(one);
 
 // What an outcome says of the promise: a request that was served and still is bad came too late.
 const CAUSE = { ok: "too late", "under way": "too late already, still under way", error: "failed", aborted: "given up by its client" };
@@ -79,13 +80,18 @@ const PARTY = {
   replica: { title: "replica", optional: true, cell: (s) => (s.replica === "__unknown__" ? "not known" : anchor("/gpus", { replica: s.replica }, esc(s.replica))) },
   status: { title: "why", cell: (s) => esc(CAUSE[s.status] ?? s.status) },
 };
+const word = (party, row) => (party === "status" ? esc(CAUSE[row.status] ?? row.status) : named(row[party]));
+// Each party by itself, the worst first: a bar's width is its share of all that was bad.
+const ranks = ({ party, rows }) => `<section><h3>${esc(party === "status" ? "why" : party.replaceAll("_", " "))}</h3><div class="bars">${rows.map((row) => `<span>${word(party, row)}</span><span><span class="bar slo_miss" style="width:${100 * row.share}%"></span></span><span class="n">${number(row.bad)} <span class="sub">${percent(row.share)}</span></span>`).join("")}</div></section>`;
 const spent = (one) =>
+  one.spent.length === 0 ? `<div class="empty">None of the ${one.unit} in this range was bad.</div>` : `<div class="ranks">${one.spent_by_party.map(ranks).join("")}</div><details class="data" id="together"><summary>${one.spent.length === 20 ? "the 20 worst together" : "all together"}</summary>${together(one)}</details>`;
+const together = (one) =>
   table([
-    ...one.spent_parties.map((party) => PARTY[party] ?? { title: party.replace("_", " "), cell: (s) => named(s[party]) }),
+    ...one.spent_parties.map((party) => PARTY[party] ?? { title: party.replaceAll("_", " "), cell: (s) => named(s[party]) }),
     { title: "bad", n: true, cell: (s) => !("tenant" in s || "status" in s) ? number(s.bad) : anchor("/requests", { tenant: s.tenant, model: s.model, replica: s.replica === "__unknown__" ? "" : s.replica, status: s.status === "under way" ? "" : s.status }, number(s.bad)) },
     { title: "of", n: true, optional: true, cell: (s) => number(s.total) },
     { title: "of all bad", n: true, cell: (s) => percent(s.share) },
-  ], one.spent, `None of the ${one.unit} in this range was bad.`, `who had the bad ${one.unit}`) +
+  ], one.spent, "", `who had the bad ${one.unit}`) +
   (one.spent_by_group ? `<p class="note">This range holds too many facts to read each: only groups are told apart.</p>` : "");
 
 page("objectives", {
@@ -96,8 +102,8 @@ page("objectives", {
       trial(one),
       chart("good_share", `Good share of ${esc(one.unit)}; a gap is a time without any`, "w7", "", "tall"),
       chart("budget", "Budget left, over its whole window", "w5", ahead(one.forecast), "tall"),
-      panel("pairs", "Windows that alert", "w6", pairs(one)),
-      panel("spent", "What spent the budget, in this range", "w6", spent(one)),
+      panel("spent", "What spent the budget, in this range", "w7", spent(one)),
+      panel("pairs", "Windows that alert", "w5", pairs(one)),
     ] : [];
     const more = data.objectives_in_all > data.objectives.length ? `<p class="note">The ${data.objectives.length} with the least budget of ${number(data.objectives_in_all)}.</p>` : "";
     return [...facts(data), ...changes(data), ...detail, panel("list", one ? `Every group of ${esc(one.name)}` : "Objectives, by budget left", "", list(data.objectives) + more)].join("");

@@ -52,8 +52,22 @@ def everything(path: Path) -> Said:
 
 
 def yaml_files(path: Path) -> list[Path]:
-    """Return the file itself, or every YAML file in a folder, by name."""
-    return sorted(each for each in path.iterdir() if each.suffix in SUFFIXES) if path.is_dir() else [path]
+    """Return the file itself, or every YAML file in a folder, by name.
+
+    Raises `ObjectiveFileError` for a folder that has none or cannot be read.
+    """
+    if not path.is_dir():
+        return [path]
+    try:
+        found = sorted(each for each in path.iterdir() if each.suffix in SUFFIXES)
+    except OSError as error:
+        found, cause = [], f"cannot be read: {error.strerror}"
+    else:
+        cause = "the folder holds no YAML file"
+    if not found:
+        hint = f"give a folder with files that end in {' or '.join(SUFFIXES)}"
+        raise ObjectiveFileError([Mistake(str(path), _START, cause, hint)])
+    return found
 
 
 def parse(text: str, file: str) -> tuple[Objective, ...]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -63,6 +64,22 @@ class _TooMuchError(Exception):
     """More values or depth than any file of objectives has."""
 
 
+class _Bounded(Composer):
+    """Takes a text apart only as far as the bounds: a megabyte of brackets would take seconds."""
+
+    _values = _depth = 0
+
+    def compose_node(self, parent: Node | None, index: int | Node | None) -> Node | None:
+        """Return the next node; raises `_TooMuchError` past the bounds."""
+        self._values += 1
+        self._depth += 1
+        if self._values > MAX_VALUES or self._depth > MAX_DEPTH + 1:
+            raise _TooMuchError
+        node: Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
 def documents(text: str, notes: Notes) -> list[Value]:
     """Return the documents of a YAML text; those of a top-level list count one by one.
 
@@ -72,9 +89,10 @@ def documents(text: str, notes: Notes) -> list[Value]:
         notes.wrong(_START, f"the file is over {MAX_BYTES} bytes", "split it")
         return []
     found: list[Value] = []
-    reader = _Reader(notes)
+    reader, yaml = _Reader(notes), YAML(typ="rt", pure=True)
+    yaml.Composer = _Bounded
     try:
-        for node in YAML(typ="rt", pure=True).compose_all(text):
+        for node in yaml.compose_all(text):
             value = reader.value(node, 0)
             found.extend(value.values if isinstance(value, Items) else [value])
     except MarkedYAMLError as error:
@@ -83,7 +101,7 @@ def documents(text: str, notes: Notes) -> list[Value]:
         notes.wrong(place, f"not YAML: {error.problem or error.context}", _HINT)
     except YAMLError as error:
         notes.wrong(_START, f"not YAML: {str(error).splitlines()[0]}", _HINT)
-    except (_TooMuchError, RecursionError):
+    except _TooMuchError:
         cause = f"over {MAX_VALUES} values, or nested deeper than {MAX_DEPTH}"
         notes.wrong(_START, cause, "split the file")
     return found

@@ -33,21 +33,26 @@ SELECT bucket_us, sum(newest.1) AS good, sum(newest.2) AS total
 def burn_down(
     store: Queries, question: Asked, judgement: Judgement, group: int | None
 ) -> dict[str, list[Any]]:
-    """Return the share of the budget left at up to `POINTS` instants of the period; two statements.
+    """Return the share of the period's budget left at up to `POINTS` instants of it; two statements.
 
-    `left` is drawn above zero and `over` below, so that a spent budget has a colour of its own.
-    Without a group all are taken together; nothing then where slices are counted, for a slice is
-    one group's.
+    It begins with all of it and only falls, by what each instant spent, to what the verdict says is
+    left. `left` is drawn above zero and `over` below, so that a spent budget has a colour of its
+    own. Without a group all are taken together; nothing then where slices are counted, for a slice
+    is one group's.
     """
     objective = judgement.objective
+    nothing: dict[str, list[Any]] = {"at": [], "left": [], "over": []}
     if group is None and objective.group_by and objective.budgeting.slice_us is not None:
-        return {"at": [], "left": [], "over": []}
+        return nothing
     key = "" if group is None else key_text(judgement.counts.keys[group])
     period = _begun(objective, question.to_us)
     whole = replace(question, from_us=period.from_us, to_us=period.to_us)
     at_us, good, total = _units(store, whole, objective, key, judgement.corrections)
-    shown = np.flatnonzero(np.diff(at_us // max((period.to_us - period.from_us) // POINTS, 1), append=-1))
-    kept = _left(objective, at_us, good, total)[shown].tolist()
+    if not len(at_us):
+        return nothing
+    left, at_us = _left(objective, at_us, good, total), np.append(at_us, period.to_us)
+    shown = np.flatnonzero(np.diff(at_us // max(int(np.ptp(at_us)) // POINTS, 1), append=-1))
+    kept = left[shown].tolist()
     return {
         "at": (at_us[shown] // MICROS_PER_MILLI).tolist(),
         "left": [max(value, 0.0) for value in kept],
@@ -68,8 +73,12 @@ def _begun(objective: Objective, now_us: int) -> Period:
 def _units(
     store: Queries, question: Asked, objective: Objective, key: str, corrections: Sequence[Correction]
 ) -> tuple[Ints, Ints, Ints]:
-    """Return when there was what: the start of each slice, minute or old hour, and its good and total."""
-    middle_us = min(minutes_from(question.from_us, question.now_us), question.to_us)
+    """Return when there was what: the start of each slice, minute or old hour, and its good and total.
+
+    The minutes of an import are kept for good, those of what is live for a month.
+    """
+    oldest_us = question.from_us if question.dataset else minutes_from(question.from_us, question.now_us)
+    middle_us = min(oldest_us, question.to_us)
     phase_us = question.from_us % MICROS_PER_HOUR
     bound = {"version": objective.version, "group": key}
     old = _cells(store, replace(question, to_us=middle_us, width_us=MICROS_PER_HOUR), bound)
@@ -91,11 +100,11 @@ def _cells(store: Queries, question: Asked, bound: dict[str, str]) -> Cells:
 
 
 def _left(objective: Objective, at_us: Ints, good: Ints, total: Ints) -> Floats:
-    """Return the share of the budget left after each instant, of what had come by then or will surely."""
-    ahead, slice_us = np.zeros_like(at_us), objective.budgeting.slice_us
-    if slice_us and isinstance(objective.window, Calendar) and len(at_us):
+    """Return the share of the budget left before each instant and after the last, of all there surely is."""
+    ahead, slice_us = 0, objective.budgeting.slice_us
+    if slice_us and isinstance(objective.window, Calendar):
         end_us = objective.window.period(int(at_us[-1])).to_us
-        ahead = (end_us - at_us - slice_us) // slice_us * objective.budgeting.scale
-    bad, seen = np.cumsum(total - good), np.cumsum(total)
-    left: Floats = 1 - bad / np.maximum((seen + ahead) * float(objective.budget), 1e-9)
+        ahead = (end_us - int(at_us[-1]) - slice_us) // slice_us * objective.budgeting.scale
+    allowed = float((int(total.sum()) + ahead) * objective.budget)
+    left: Floats = 1 - np.cumsum(np.append(0, total - good)) / max(allowed, 1e-9)
     return left

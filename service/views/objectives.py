@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 
 from service.alerting.evaluator import Evaluation
-from service.counting.counts import key_of, key_text
-from service.views import promises
-from service.views.asking import (
-    AT_VANTAGE,
-    FRESH_US,
-    Asked,
-    Queries,
-    columns,
-    gapless,
-    minutes_of,
-    rows,
-)
+from service.counting.counts import key_text
+from service.views import promises, spenders
+from service.views.asking import Asked, Queries, columns, gapless, minutes_of
 from service.views.burn_down import burn_down
 from service.views.sentences import Opening, Sentence, Tone, age, full_stop, plural
+from service.views.spenders import Facts
 from slo.burn import YES
-from slo.cells import UNKNOWN_WORD, Cells, fold, merge
+from slo.cells import Key
 from slo.conditions import counted, left, period, subject, times
 from slo.durations import written
 from slo.evaluate import Judgement, Verdict
 from slo.objective import Objective
-from slo.overdue import overdue
-from telemetry.columns import TABLE
-from telemetry.frame import Frame
+from slo.pairs import Pair
 from telemetry.units import MICROS_PER_HOUR
 
 _CELLS: Final = """
@@ -45,45 +35,7 @@ _OVER_TIME: Final = (
     "SELECT intDiv(bucket_us, {width_us:Int64}) * {width_us:Int64} AS at, sum(good) AS good, "
     "sum(total) AS total FROM (" + _CELLS + ") GROUP BY at ORDER BY at"
 )
-_BY_GROUP: Final = (
-    "SELECT group_key, sum(total) - sum(good) AS bad, sum(total) AS requests FROM (" + _CELLS + ") "
-    "GROUP BY group_key HAVING bad > 0 ORDER BY bad DESC LIMIT 20"
-)
-MOST_RAW_ROWS: Final = 300_000
-"""Most requests or samples read one by one to say who spent a budget; beyond, groups are named."""
-PARTIES: Final[Mapping[str, tuple[str, ...]]] = {
-    "requests": ("tenant", "model", "replica", "status"),
-    "token_gaps": ("model", "replica"),
-    "gpu_samples": ("host", "gpu_uuid", "gpu_model"),
-    "engine_samples": ("replica", "host", "model"),
-}
-"""By which columns of its table it is told who spent a budget."""
-UNDER_WAY: Final = "under way"
-"""The outcome of a request that has none yet."""
-_ROWS: Final = {
-    table: f"SELECT count() AS rows FROM {table} WHERE {TABLE[table].time_column} >= {{from_us:Int64}} "
-    f"AND {TABLE[table].time_column} < {{to_us:Int64}} AND dataset = {{dataset:String}}"
-    for table in PARTIES
-}
 _NO_DATA: Final = Sentence("No request has been judged by it yet: no data is not the same as kept.")
-
-
-class Facts(Queries, Protocol):
-    """What this view needs of the facts store besides questions."""
-
-    def frame(
-        self,
-        table: str,
-        *,
-        from_us: int,
-        to_us: int,
-        dataset: str = "",
-        where: str = "",
-        params: Mapping[str, Any] | None = None,
-        columns: Collection[str] | None = None,
-    ) -> Frame:
-        """Return facts with event time in [from_us, to_us)."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +49,11 @@ class Chosen:
     def objective(self) -> Objective:
         """The objective."""
         return self.judgement.objective
+
+    @property
+    def key(self) -> Key | None:
+        """The group's name; None when none is named."""
+        return None if self.group is None else self.judgement.counts.keys[self.group]
 
     @property
     def verdict(self) -> Verdict | None:
@@ -129,9 +86,8 @@ def view(
 
 
 def detailed(store: Facts, question: Asked, one: Chosen) -> dict[str, Any]:
-    """Return what the page shows of one objective. Six statements, two of raw requests."""
+    """Return what the page shows of one objective. Five statements, two of raw requests."""
     objective, verdict = one.objective, one.verdict
-    spent, by_group = _spent(store, question, one)
     return {
         "name": objective.name,
         "title": objective.display_name if verdict is None else subject(objective, verdict.group),
@@ -141,11 +97,9 @@ def detailed(store: Facts, question: Asked, one: Chosen) -> dict[str, Any]:
         "version": objective.version,
         "guess": objective.guess,
         "pairs": _pairs(one),
-        "spent": spent,
         "unit": objective.indicator.unit,
-        "spent_by_group": by_group,
-        "spent_parties": objective.group_by if by_group else PARTIES[objective.indicator.table],
         "budget": burn_down(store, question, one.judgement, one.group),
+        **spenders.view(store, question, objective, one.key),
     }
 
 
@@ -167,115 +121,45 @@ def charts(store: Queries, question: Asked, one: Chosen | None) -> dict[str, Any
 
 
 def _bound(question: Asked, one: Chosen) -> dict[str, Any]:
-    key = "" if one.group is None else key_text(one.judgement.counts.keys[one.group])
+    key = "" if one.key is None else key_text(one.key)
     return question.bound(version=one.objective.version, group=key)
 
 
 def _pairs(one: Chosen) -> list[dict[str, Any]]:
-    verdict = one.verdict
-    if verdict is None:
-        return []
-    return [
-        {
-            "severity": pair.severity.value,
-            "long": written(pair.long_us),
-            "short": written(pair.short_us),
-            "factor": float(pair.factor(one.objective.period_us)),
-            "long_burn": promises.ratio(verdict.window(pair.long_us).burn),
-            "short_burn": promises.ratio(verdict.window(pair.short_us).burn),
-            "fires": bool(one.judgement.answers[at, one.group] == YES),
-        }
-        for at, pair in enumerate(one.objective.alerts.pairs)
-    ]
+    """Return each pair of windows that alerts: of the group, or of the one that burns fastest by it."""
+    judgement, found = one.judgement, []
+    groups = range(len(judgement.counts.keys)) if one.group is None else range(one.group, one.group + 1)
+    for at, pair in enumerate(one.objective.alerts.pairs if groups else ()):
+        verdict = judgement.verdict(_fastest(judgement, pair) if one.group is None else one.group)
+        found.append(
+            {
+                "severity": pair.severity.value,
+                "long": written(pair.long_us),
+                "short": written(pair.short_us),
+                "factor": float(pair.factor(one.objective.period_us)),
+                "long_burn": promises.ratio(verdict.window(pair.long_us).burn),
+                "short_burn": promises.ratio(verdict.window(pair.short_us).burn),
+                "fires": int((judgement.answers[at, groups] == YES).sum()),
+                "groups": len(groups),
+                "group": " / ".join(verdict.group),
+            }
+        )
+    return found
+
+
+def _fastest(judgement: Judgement, pair: Pair) -> int:
+    """Return the group whose slower window of a pair burns the fastest."""
+    counts = judgement.counts
+    windows = [counts.windows_us.index(each) for each in (pair.long_us, pair.short_us)]
+    total = np.maximum(counts.total[windows], 1)
+    return int(((counts.total[windows] - counts.good[windows]) / total).min(axis=0).argmax())
 
 
 def few(store: Queries, question: Asked, one: Chosen) -> bool:
     """Tell whether the facts that a trial of the range reads are so few that it can be made unasked."""
     longest = max(one.objective.paired_us, default=0)
     asked = replace(question, from_us=question.from_us - longest)
-    return int(rows(store, _ROWS[one.objective.indicator.table], asked.bound())[0]["rows"]) <= MOST_RAW_ROWS
-
-
-def _spent(store: Facts, question: Asked, one: Chosen) -> tuple[list[dict[str, Any]], bool]:
-    """Return who had the bad requests, most first, and whether only groups could be told apart."""
-    table = one.objective.indicator.table
-    if int(rows(store, _ROWS[table], question.bound())[0]["rows"]) > MOST_RAW_ROWS:
-        return _by_group(rows(store, _BY_GROUP, _bound(question, one)), one), True
-    needed = {*one.objective.columns, *PARTIES[table], "request_id"}
-    ended = _frame(store, table, question, needed)
-    fresh = replace(question, from_us=max(question.from_us, question.to_us - FRESH_US))
-    under_way = Frame.empty("in_flight") if question.pinned else _frame(store, "in_flight", fresh, None)
-    return spent_by(ended, under_way, one), False
-
-
-def _frame(store: Facts, table: str, question: Asked, columns: Collection[str] | None) -> Frame:
-    bound = question.bound()
-    return store.frame(
-        table,
-        from_us=question.from_us,
-        to_us=question.to_us,
-        dataset=question.dataset,
-        where=AT_VANTAGE if table in ("requests", "in_flight") else "",
-        params={name: bound[name] for name in ("vantage_pools", "vantage_words")},
-        columns=columns,
-    )
-
-
-def _by_group(found: Sequence[Mapping[str, Any]], one: Chosen) -> list[dict[str, Any]]:
-    of_all = sum(row["bad"] for row in found)
-    return [
-        {
-            **dict(zip(one.objective.group_by, key_of(row["group_key"]), strict=True)),
-            "bad": row["bad"],
-            "total": row["requests"],
-            "share": row["bad"] / of_all,
-        }
-        for row in found
-    ]
-
-
-def spent_by(ended: Frame, under_way: Frame, one: Chosen) -> list[dict[str, Any]]:
-    """Return which tenant, model, replica and outcome had the bad requests of two frames, most first.
-
-    A request `under_way` that is too late already counts, though nobody knows how it will end.
-    Facts of other tables are told by `PARTIES`.
-    """
-    objective, parties = one.objective, PARTIES[ended.table]
-    if one.group is not None:
-        ended, under_way = (_in_group(frame, one) for frame in (ended, under_way))
-    by_party = replace(objective, group_by=parties)
-    if ended.table != "requests":
-        return ranked(fold(ended, by_party), parties)
-    waiting = replace(by_party, group_by=parties[:-1])
-    late = overdue(under_way, waiting, ended.texts("request_id").words).cells
-    late = late.renamed([(*key, UNDER_WAY) for key in late.keys])
-    return ranked(merge([fold(ended, by_party), late]), parties)
-
-
-def _in_group(facts: Frame, one: Chosen) -> Frame:
-    """Return the rows of the chosen group; none of a table that does not know what it is grouped by."""
-    rows = np.ones(facts.rows, dtype=np.bool_)
-    key = () if one.group is None else one.judgement.counts.keys[one.group]
-    for column, word in zip(one.objective.group_by, key, strict=False):
-        if column not in facts.columns:
-            return Frame.empty(facts.table)
-        texts = facts.texts(column)
-        rows &= texts.equals(word) | ((texts.codes < 0) & (word == UNKNOWN_WORD))
-    return facts.take(rows)
-
-
-def ranked(cells: Cells, names: Sequence[str], *, most: int = 20) -> list[dict[str, Any]]:
-    """Return groups by how many of their requests were bad; those without a bad one are left out."""
-    totals = np.zeros((2, len(cells.keys)), dtype=np.int64)
-    np.add.at(totals[0], cells.group, cells.total - cells.good)
-    np.add.at(totals[1], cells.group, cells.total)
-    of_all = int(totals[0].sum())
-    found = [
-        {**dict(zip(names, key, strict=True)), "bad": int(bad), "total": int(total), "share": bad / of_all}
-        for key, bad, total in zip(cells.keys, *totals, strict=True)
-        if bad
-    ]
-    return sorted(found, key=lambda each: -each["bad"])[:most]
+    return spenders.count(store, asked, one.objective) <= spenders.MOST_RAW_ROWS
 
 
 def _opening(evaluation: Evaluation, question: Asked, one: Chosen | None) -> Opening:
@@ -303,11 +187,19 @@ def _opening(evaluation: Evaluation, question: Asked, one: Chosen | None) -> Ope
 def _counted(tally: promises.Tally) -> str:
     """Return how many promises stand how: every one is in exactly one of the last three."""
     kept = tally.promises - tally.unknown - tally.overspent
-    verb = "burns" if tally.burning == 1 else "burn"
+    standing = [
+        f"{count:,} {one if count == 1 else many}"
+        for count, one, many in (
+            (kept, "has budget left", "have budget left"),
+            (tally.overspent, "is overspent", "are overspent"),
+            (tally.unknown, "has no data", "have no data"),
+        )
+        if count
+    ]
     return (
-        f"{tally.burning or 'None'} of {plural(tally.promises, 'promise')} {verb} fast enough to alert"
-        f"{f', {tally.paging} to page' if tally.paging else ''}; {kept} have budget left, "
-        f"{tally.overspent} have overspent it, {tally.unknown} have no data."
+        f"{f'{tally.burning:,}' if tally.burning else 'None'} of {plural(tally.promises, 'promise')} "
+        f"{'burns' if tally.burning == 1 else 'burn'} fast enough to alert"
+        f"{f', {tally.paging:,} to page' if tally.paging else ''}; {', '.join(standing)}."
     )
 
 

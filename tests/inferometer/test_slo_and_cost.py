@@ -46,6 +46,7 @@ def test_status_before_any_request_says_that_nothing_is_known(cli, admin):
     said = cli("slo", "status")
     assert said.code == 0 and not said.out
     assert "no promise has seen a request yet" in said.err and "guesses" in said.err
+    assert "{" not in said.err, "sentences are for people"
     assert json.loads(cli("slo", "status", "--json").out) == []
 
 

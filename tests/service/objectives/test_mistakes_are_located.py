@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
+from ruamel.yaml.composer import Composer
 
 from service.objectives.files import parse, read, starter
+from service.objectives.located import MAX_VALUES
 from service.objectives.mistakes import ObjectiveFileError
 
 
@@ -118,6 +120,27 @@ def test_a_hostile_file_is_one_clear_error(tmp_path, content, cause):
     path.write_bytes(content)
     with pytest.raises(ObjectiveFileError, match=cause):
         read(path)
+
+
+@pytest.mark.parametrize("text", ["[" * 10**6, "a: [" + "x," * 5 * 10**5 + "]"], ids=["deep", "wide"])
+def test_no_more_of_a_hostile_file_is_taken_apart_than_the_bounds_allow(monkeypatch, text):
+    composed = []
+    compose = Composer.compose_node
+
+    def counting(self, parent, index):
+        composed.append(1)
+        return compose(self, parent, index)
+
+    monkeypatch.setattr(Composer, "compose_node", counting)
+    with pytest.raises(ObjectiveFileError, match="nested deeper"):
+        parse(text, "hostile.yaml")
+    assert len(composed) <= MAX_VALUES
+
+
+def test_a_folder_without_a_file_is_a_clear_error(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing")
+    with pytest.raises(ObjectiveFileError, match=r"no YAML file; give a folder with files that end in \.yaml"):
+        read(tmp_path)
 
 
 def test_a_missing_file_is_a_clear_error(tmp_path):

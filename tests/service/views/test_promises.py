@@ -11,8 +11,9 @@ import pytest
 from service.alerting.evaluator import Evaluation
 from service.counting.cell_store import CellStore
 from service.views import objectives as view
-from service.views import promises
+from service.views import promises, spenders
 from service.views.sentences import Tone
+from slo.burn import YES
 from slo.cells import Cells, fold
 from slo.evaluate import judge
 from slo.indicators.gpu_threshold import GpuThreshold
@@ -110,10 +111,27 @@ def test_one_group_is_drawn_from_its_own_cells(story, detail):
     assert told["group"] == "sim-qwen-32b / acme"
 
 
-def test_without_a_group_all_are_drawn_together_and_no_pair_is_judged(story, detail):
+def test_without_a_group_all_are_drawn_together(story, detail):
     told = detail(name="availability")
     assert sum(known(told["good_share"]["total"])) == sum(r.status != "aborted" for r in story.run.requests)
-    assert told["pairs"] == [] and told["group"] is None
+    assert told["group"] is None
+
+
+def test_without_a_group_each_pair_is_told_of_the_one_that_burns_it_fastest(judgements, detail):
+    pairs = detail(name="ttft")["pairs"]
+    judgement = next(each for each in judgements if each.objective.name == "ttft")
+    verdicts = [judgement.verdict(group) for group in range(len(judgement.counts.keys))]
+    assert len(pairs) == len(judgement.objective.alerts.pairs)
+    for at, (told, pair) in enumerate(zip(pairs, judgement.objective.alerts.pairs, strict=True)):
+        slower = {
+            " / ".join(each.group): min(
+                float(each.window(window).burn or 0) for window in (pair.long_us, pair.short_us)
+            )
+            for each in verdicts
+        }
+        assert slower[told["group"]] == max(slower.values())
+        assert (told["fires"], told["groups"]) == ((judgement.answers[at] == YES).sum(), len(verdicts))
+    assert pairs[0]["fires"] > 0
 
 
 def test_the_budget_ends_where_the_verdict_says(judgements, detail):
@@ -125,6 +143,31 @@ def test_the_budget_ends_where_the_verdict_says(judgements, detail):
     assert last == pytest.approx(row["budget_left"])
 
 
+def test_the_budget_only_falls_by_what_each_minute_spent_from_the_first_on(detail):
+    told = detail(name="ttft", group="sim-qwen-32b / hooli")
+    budget = told["budget"]
+    left = [sum(each) for each in zip(budget["left"], budget["over"], strict=True)]
+    assert len(left) > 1, "a service of some minutes has a line, not a point"
+    assert left == sorted(left, reverse=True) and left[0] == 1
+    bad = {
+        at: bad for at, bad in zip(told["good_share"]["at"], told["good_share"]["bad"], strict=True) if bad
+    }
+    fell = {at for at, before, after in zip(budget["at"], left, left[1:], strict=False) if after < before}
+    assert fell == set(bad)
+
+
+def test_each_party_is_told_by_itself_with_all_its_bad_requests(detail):
+    told = detail(name="ttft")
+    bad = sum(known(told["good_share"]["bad"]))
+    by_party = {each["party"]: each["rows"] for each in told["spent_by_party"]}
+    assert list(by_party) == ["tenant", "model", "replica", "status"]
+    for party, rows in by_party.items():
+        assert len(rows) <= spenders.MOST_OF_ONE
+        assert [row["bad"] for row in rows] == sorted((row["bad"] for row in rows), reverse=True)
+        assert sum(row["share"] for row in rows) == pytest.approx(1)
+        assert sum(row["bad"] for row in rows) == bad, party
+
+
 def test_spenders_are_told_by_replica_and_reason(detail):
     told = detail(name="ttft", group="sim-qwen-32b / acme")
     assert not told["spent_by_group"]
@@ -134,7 +177,7 @@ def test_spenders_are_told_by_replica_and_reason(detail):
 
 
 def test_past_too_many_requests_groups_are_told(monkeypatch, detail):
-    monkeypatch.setattr(view, "MOST_RAW_ROWS", 10)
+    monkeypatch.setattr(spenders, "MOST_RAW_ROWS", 10)
     told = detail(name="ttft", group="sim-qwen-32b / acme")
     assert told["spent_by_group"]
     (spender,) = told["spent"]
@@ -191,4 +234,4 @@ def test_a_request_that_hangs_has_spent_its_share_before_it_ends(own_story, obje
     one = view.Chosen(judgement=judge(ttft, ring.counts()), group=None)
     told = view.detailed(own_story.facts, own_story.asked(), one)
     row = next(each for each in told["spent"] if each["replica"] == "stuck:1")
-    assert (row["bad"], row["status"]) == (3, view.UNDER_WAY)
+    assert (row["bad"], row["status"]) == (3, spenders.UNDER_WAY)
