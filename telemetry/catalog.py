@@ -59,6 +59,8 @@ _GPU: Final = tuple(
             1,
             "Share of time in which DRAM was read or written (not a bandwidth share).",
         ),
+        ("gpu_encoder_busy_ratio", _G, "encoder_busy_ratio", 1, "Share of time the video encoder worked."),
+        ("gpu_decoder_busy_ratio", _G, "decoder_busy_ratio", 1, "Share of time the video decoder worked."),
         (
             "gpu_sm_activity_ratio",
             _G,

@@ -53,12 +53,16 @@ class GpuSample:
     pci_bus_id: str | None = None
     mig_parent_uuid: str | None = None
     mig_profile: str | None = None
+    mig_instance: int | None = None
+    """The driver's number of the GPU instance that this MIG instance is or lies in."""
     driver_version: str | None = None
     up: bool = True
 
     # Activity. `kernel_busy_ratio` is what nvidia-smi calls utilization; the others mean work.
     kernel_busy_ratio: float | None = None
     memory_busy_ratio: float | None = None
+    encoder_busy_ratio: float | None = None
+    decoder_busy_ratio: float | None = None
     sm_activity_ratio: float | None = None
     sm_occupancy_ratio: float | None = None
     tensor_activity_ratio: float | None = None

@@ -47,8 +47,11 @@ class DcgmPage:
         return "".join(page).encode()
 
     def _family(self, series: DcgmSeries, gpus: Iterable[tuple[GpuSample, str]]) -> str:
-        values = [(labels, value) for row, labels in gpus if (value := self._value(series, row)) is not None]
-        return family_text(series.name, series.kind, series.help, values) if values else ""
+        values: dict[str, Number] = {}
+        for row, labels in gpus:
+            if (value := self._value(series, row)) is not None:
+                values.setdefault(labels, value)  # parts of one GPU instance share what it has
+        return family_text(series.name, series.kind, series.help, [*values.items()]) if values else ""
 
     def _value(self, series: DcgmSeries, row: GpuSample) -> Number | None:
         value: Number | None = getattr(row, series.column)
@@ -61,21 +64,22 @@ class DcgmPage:
 
     def _xids(self, gpus: Iterable[GpuSample], last: Mapping[str, int]) -> str:
         codes = [(row, last.get(row.gpu_uuid, 0)) for row in gpus]
-        series = [
-            (self._labels(row, err_code=str(code), err_msg=xid_of(code).words if code else "No Error"), code)
+        series = {
+            self._labels(row, err_code=str(code), err_msg=xid_of(code).words if code else "No Error"): code
             for row, code in codes
-        ]
-        return family_text(XID.name, XID.kind, XID.help, series)
+        }
+        return family_text(XID.name, XID.kind, XID.help, [*series.items()])
 
     def _labels(self, row: GpuSample, **attributes: str) -> str:
         """Return the labels in dcgm-exporter's order; those it leaves out when unknown are left out."""
         pairs = {
             "gpu": str(row.gpu_index),
-            "UUID": row.gpu_uuid,  # of a MIG instance its own: two of one profile must not be one series
+            "UUID": row.mig_parent_uuid or row.gpu_uuid,
             "pci_bus_id": row.pci_bus_id or "",
             "device": f"nvidia{row.gpu_index}",
             "modelName": row.gpu_model or "",
             "GPU_I_PROFILE": row.mig_profile,
+            "GPU_I_ID": None if row.mig_instance is None else str(row.mig_instance),
             self._hostname_label: row.host,
             "DCGM_FI_DRIVER_VERSION": row.driver_version,
             **attributes,

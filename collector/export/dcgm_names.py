@@ -63,6 +63,8 @@ SERIES: Final[tuple[DcgmSeries, ...]] = (
     DcgmSeries("DCGM_FI_DEV_PCIE_REPLAY_COUNTER", _C, "pcie_replays_total", _same, "Total number of PCIe retries."),
     DcgmSeries("DCGM_FI_DEV_GPU_UTIL", _G, "kernel_busy_ratio", _percent, "GPU utilization (in %)."),
     DcgmSeries("DCGM_FI_DEV_MEM_COPY_UTIL", _G, "memory_busy_ratio", _percent, "Memory utilization (in %)."),
+    DcgmSeries("DCGM_FI_DEV_ENC_UTIL", _G, "encoder_busy_ratio", _percent, "Encoder utilization (in %)."),
+    DcgmSeries("DCGM_FI_DEV_DEC_UTIL", _G, "decoder_busy_ratio", _percent, "Decoder utilization (in %)."),
     DcgmSeries("DCGM_FI_DEV_FB_FREE", _G, "memory_free_bytes", _mib, "Framebuffer memory free (in MiB)."),
     DcgmSeries("DCGM_FI_DEV_FB_USED", _G, "memory_used_bytes", _mib, "Framebuffer memory used (in MiB)."),
     DcgmSeries("DCGM_FI_DEV_FB_RESERVED", _G, "memory_reserved_bytes", _mib, "Framebuffer memory reserved (in MiB)."),
@@ -87,8 +89,6 @@ XID: Final = DcgmSeries("DCGM_FI_DEV_XID_ERRORS", _G, "", _same, "Value of the l
 """Of no column: the last Xid of a GPU, 0 for none, with `err_code` and `err_msg` behind its labels."""
 
 NOT_SERVED: Final[Mapping[str, str]] = {
-    "DCGM_FI_DEV_ENC_UTIL": "two driver calls a tick for what no inference server uses",
-    "DCGM_FI_DEV_DEC_UTIL": "two driver calls a tick for what no inference server uses",
     "DCGM_FI_DEV_RETIRED_SBE": "page retirement ended with Volta; the remapped rows took its place",
     "DCGM_FI_DEV_RETIRED_DBE": "page retirement ended with Volta; the remapped rows took its place",
     "DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL": "a sum over counters of DCGM's own choice, in a unit its versions disagree on",

@@ -100,6 +100,7 @@ class MigInstances:
             "gpu_uuid": instance.uuid,
             "mig_parent_uuid": self._identity.uuid,
             "mig_profile": instance.profile,
+            "mig_instance": instance.number,
         }
 
     def down(self, now_us: int) -> list[GpuSample]:
@@ -119,6 +120,7 @@ class _Instance:
     def __init__(self, parent: Any, found: _Found) -> None:
         self.uuid = found.uuid
         self.profile = found.profile
+        self.number = found.gpu_instance
         self.handle = found.handle
         self._gpm = GpmReader(parent, gpu_instance=found.gpu_instance)
         self._ladder = Ladder()

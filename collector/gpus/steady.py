@@ -1,4 +1,4 @@
-"""What changes by an operator's hand or a fault, not by load: one of these a tick, in turn.
+"""What changes by an operator's hand or a fault, and what no verdict needs at once: one a tick, in turn.
 
 A driver call can cost milliseconds of a lock that all GPUs share, so these are spread over ticks;
 a value is as old as the ring is long, a few seconds. The ring is a table: a name is its reading.
@@ -14,7 +14,7 @@ import pynvml
 from collector.gpus.fields import CONDITION, FieldReader
 from collector.gpus.nvml import ask
 
-_ASK_AGAIN_TURNS: Final = 40
+_ASK_AGAIN_TURNS: Final = 32
 """Turns of the condition's own until what was declined is asked for again: some five minutes."""
 
 Columns = Mapping[str, Any]
@@ -32,6 +32,14 @@ def _one(column: str, function: Callable[..., Any], *arguments: Any) -> Read:
     return lambda handle: {column: ask(function, handle, *arguments)}
 
 
+def _video(column: str, function: Callable[..., Any]) -> Read:
+    def read(handle: Any) -> Columns:
+        told = ask(function, handle)
+        return {column: None if told is None else told[0] / 100}
+
+    return read
+
+
 _BOARD: Final[tuple[Read, ...]] = (
     _power_limit,
     _one("pcie_width", pynvml.nvmlDeviceGetCurrPcieLinkWidth),
@@ -39,6 +47,8 @@ _BOARD: Final[tuple[Read, ...]] = (
     _one("pcie_width_max", pynvml.nvmlDeviceGetMaxPcieLinkWidth),
     _one("sm_clock_max_mhz", pynvml.nvmlDeviceGetMaxClockInfo, pynvml.NVML_CLOCK_SM),
     _one("memory_clock_mhz", pynvml.nvmlDeviceGetClockInfo, pynvml.NVML_CLOCK_MEM),
+    _video("encoder_busy_ratio", pynvml.nvmlDeviceGetEncoderUtilization),
+    _video("decoder_busy_ratio", pynvml.nvmlDeviceGetDecoderUtilization),
 )
 
 

@@ -26,6 +26,8 @@ class Field:
 FIELDS: Final[Mapping[str, Field]] = {
     "DCGM_FI_DEV_GPU_UTIL": Field("kernel_busy_ratio", over=100),
     "DCGM_FI_DEV_MEM_COPY_UTIL": Field("memory_busy_ratio", over=100),
+    "DCGM_FI_DEV_ENC_UTIL": Field("encoder_busy_ratio", over=100),
+    "DCGM_FI_DEV_DEC_UTIL": Field("decoder_busy_ratio", over=100),
     "DCGM_FI_PROF_SM_ACTIVE": Field("sm_activity_ratio"),
     "DCGM_FI_PROF_SM_OCCUPANCY": Field("sm_occupancy_ratio"),
     "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE": Field("tensor_activity_ratio"),

@@ -83,6 +83,7 @@ class Gpu(ctypes.Structure):
         ("lost", ctypes.c_int32), ("absent", ctypes.c_int32), ("dead_epoch", ctypes.c_uint32),
         ("gpm_supported", ctypes.c_int32),
         ("busy_percent", ctypes.c_uint32), ("memory_busy_percent", ctypes.c_uint32),
+        ("encoder_percent", ctypes.c_uint32), ("decoder_percent", ctypes.c_uint32),
         ("memory_total", ctypes.c_uint64), ("memory_reserved", ctypes.c_uint64),
         ("memory_free", ctypes.c_uint64), ("memory_used", ctypes.c_uint64),
         ("power_mw", ctypes.c_uint32), ("power_limit_mw", ctypes.c_uint32), ("energy_mj", ctypes.c_uint64),
@@ -263,6 +264,7 @@ def _equip(gpu: Gpu, index: int) -> None:
     gpu.bus_id = f"00000000:{index + 1:02X}:00.0".encode()
     gpu.gpm_supported, gpu.event_types = 1, EVENT_TYPES
     gpu.busy_percent, gpu.memory_busy_percent = 40, 20
+    gpu.encoder_percent, gpu.decoder_percent = 0, 30
     gpu.memory_total, gpu.memory_reserved = 80 * GIB, GIB
     gpu.memory_used, gpu.memory_free = 60 * GIB, 19 * GIB
     gpu.power_mw, gpu.power_limit_mw, gpu.energy_mj = 305_000, 700_000, 5_000_000

@@ -64,6 +64,14 @@ int nvmlDeviceGetUtilizationRates(void *device, struct utilization *to) {
     return OK;
 }
 
+#define VIDEO(name, member) \
+    int name(void *device, unsigned *percent, unsigned *sampled_us) { \
+        ENTER(name); if (gpu->mig_mode) return NOT_SUPPORTED; \
+        *percent = gpu->member; *sampled_us = 167000; return OK; }
+
+VIDEO(nvmlDeviceGetEncoderUtilization, encoder_percent)
+VIDEO(nvmlDeviceGetDecoderUtilization, decoder_percent)
+
 /* The first version counts the driver's reservation as used, as the real one does. */
 int nvmlDeviceGetMemoryInfo(void *device, struct memory *to) {
     ENTER(nvmlDeviceGetMemoryInfo);

@@ -76,7 +76,7 @@ struct gpu {
     int32_t absent;      /* not enumerated by an init */
     uint32_t dead_epoch; /* handles of this init and earlier ones stay lost */
     int32_t gpm_supported;
-    uint32_t busy_percent, memory_busy_percent;
+    uint32_t busy_percent, memory_busy_percent, encoder_percent, decoder_percent;
     uint64_t memory_total, memory_reserved, memory_free, memory_used;
     uint32_t power_mw, power_limit_mw;
     uint64_t energy_mj;

@@ -92,6 +92,7 @@ def test_the_hosts_label_is_the_one_chosen(label):
         ("kernel_busy_ratio", 0.29, "DCGM_FI_DEV_GPU_UTIL", "29"),
         ("kernel_busy_ratio", 0.0, "DCGM_FI_DEV_GPU_UTIL", "0"),
         ("kernel_busy_ratio", 0.29, "DCGM_FI_PROF_GR_ENGINE_ACTIVE", "0.29"),
+        ("decoder_busy_ratio", 0.3, "DCGM_FI_DEV_DEC_UTIL", "30"),
         ("memory_used_bytes", 61_440 << 20, "DCGM_FI_DEV_FB_USED", "61440"),
         ("energy_millijoules_total", 5_000_123, "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", "5000123"),
         ("throttle_power_us_total", 7, "DCGM_FI_DEV_POWER_VIOLATION", "7000"),
@@ -110,11 +111,26 @@ def test_what_was_not_measured_has_no_series_and_no_heading():
 
 def test_two_mig_instances_of_one_profile_are_two_series():
     instance = {"mig_parent_uuid": "GPU-a", "mig_profile": "1g.10gb", "memory_used_bytes": 1 << 20}
-    rows = [gpu(gpu_uuid=uuid, **instance) for uuid in ("MIG-1", "MIG-2")]
-    one, other = lines_of(DcgmPage("Hostname"), *rows, name="DCGM_FI_DEV_FB_USED")
-    assert one != other and all(
-        'gpu="3"' in line and 'GPU_I_PROFILE="1g.10gb"' in line for line in (one, other)
-    )
+    rows = [gpu(gpu_uuid=f"MIG-{number}", mig_instance=number, **instance) for number in (7, 8)]
+    lines = lines_of(DcgmPage("Hostname"), *rows, name="DCGM_FI_DEV_FB_USED")
+    assert [line.partition("UUID=")[2].partition("Hostname")[0] for line in lines] == [
+        '"GPU-a",pci_bus_id="00000000:04:00.0",device="nvidia3",modelName="NVIDIA H100 80GB HBM3",'
+        f'GPU_I_PROFILE="1g.10gb",GPU_I_ID="{number}",'
+        for number in (7, 8)
+    ]
+
+
+def test_two_parts_of_one_mig_instance_are_one_series():
+    part = {
+        "mig_parent_uuid": "GPU-a",
+        "mig_profile": "1c.3g.40gb",
+        "mig_instance": 1,
+        "memory_used_bytes": 5,
+    }
+    page = DcgmPage("Hostname")
+    rows = [gpu(gpu_uuid=uuid, **part) for uuid in ("MIG-1", "MIG-2")]
+    assert len(lines_of(page, *rows, name="DCGM_FI_DEV_FB_USED")) == 1
+    assert page.render(rows, {}).decode().count("DCGM_FI_DEV_XID_ERRORS{") == 1
 
 
 def test_link_rates_are_what_a_counter_grew_by_between_two_pages():

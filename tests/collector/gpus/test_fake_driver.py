@@ -72,6 +72,8 @@ CALLS = {  # what the fake exports -> a call through pynvml, and its answer
     "nvmlDeviceGetIndex": (lambda: pynvml.nvmlDeviceGetIndex(gpu()), 0),
     "nvmlDeviceGetPciInfo_v3": (lambda: pynvml.nvmlDeviceGetPciInfo_v3(gpu()).busId, "00000000:01:00.0"),
     "nvmlDeviceGetUtilizationRates": (lambda: pynvml.nvmlDeviceGetUtilizationRates(gpu()).gpu, 40),
+    "nvmlDeviceGetEncoderUtilization": (lambda: pynvml.nvmlDeviceGetEncoderUtilization(gpu()), [0, 167_000]),
+    "nvmlDeviceGetDecoderUtilization": (lambda: pynvml.nvmlDeviceGetDecoderUtilization(gpu()), [30, 167_000]),
     "nvmlDeviceGetMemoryInfo": (lambda: pynvml.nvmlDeviceGetMemoryInfo(gpu()).used, 61 * GIB),
     "nvmlDeviceGetMemoryInfo_v2": (lambda: pynvml.nvmlDeviceGetMemoryInfo(gpu(), pynvml.nvmlMemory_v2).used, 60 * GIB),
     "nvmlDeviceGetPowerUsage": (lambda: pynvml.nvmlDeviceGetPowerUsage(gpu()), 305_000),

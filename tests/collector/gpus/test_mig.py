@@ -19,6 +19,7 @@ def test_an_instance_is_a_gpu_of_its_own(make_bench):
     whole = bench.sample(0)
     first, second = instances(bench)
     assert (first.mig_profile, second.mig_profile) == ("1g.10gb", "3g.40gb")
+    assert first.mig_instance != second.mig_instance
     assert first.mig_parent_uuid == second.mig_parent_uuid == whole.gpu_uuid
     assert first.gpu_uuid.startswith("MIG-") and first.gpu_uuid != second.gpu_uuid
     assert (first.gpu_model, first.gpu_index, first.pci_bus_id) == (whole.gpu_model, 0, whole.pci_bus_id)

@@ -51,6 +51,7 @@ def test_a_healthy_gpu_fills_its_columns(make_driver, session):
     assert (sample.gpu_model, sample.pci_bus_id) == ("NVIDIA H100 80GB HBM3", "00000000:01:00.0")
     assert (sample.driver_version, sample.host, sample.up) == ("595.71.05", "node-1", True)
     assert (sample.kernel_busy_ratio, sample.memory_busy_ratio) == (0.4, 0.2)
+    assert (sample.encoder_busy_ratio, sample.decoder_busy_ratio) == (0.0, 0.3)
     assert (sample.memory_total_bytes, sample.memory_used_bytes) == (80 * GIB, 60 * GIB)
     assert (sample.memory_reserved_bytes, sample.memory_free_bytes) == (GIB, 19 * GIB)
     assert (sample.power_watts, sample.power_limit_watts) == (310.0, 700.0)
@@ -147,6 +148,7 @@ def test_nan_from_the_driver_is_not_a_measurement(make_driver, session):
             ("recovery_action", "memory_temperature_celsius", "pcie_tx_bytes_total"),
         ),
         ("nvmlDeviceGetMaxPcieLinkWidth", ("pcie_width_max",)),
+        ("nvmlDeviceGetDecoderUtilization", ("decoder_busy_ratio",)),
         ("nvmlDeviceGetPciInfo_v3", ("pci_bus_id",)),
         ("nvmlGpmQueryDeviceSupport", ("tensor_activity_ratio", "dram_activity_ratio")),
         ("nvmlGpmSampleGet", ("sm_occupancy_ratio",)),
