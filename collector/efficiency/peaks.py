@@ -24,8 +24,8 @@ Rates = Mapping[str, int]
 _VOLTA: Final[Rates] = {"fp16": 1}
 _TURING: Final[Rates] = {"fp16": 1, "int8": 2}
 _AMPERE: Final[Rates] = {"fp16": 1, "bf16": 1, "int8": 2}
-_ADA: Final[Rates] = {"fp16": 1, "bf16": 1, "int8": 2, "fp8": 2}
-_BLACKWELL: Final[Rates] = {**_ADA, "fp4": 4}
+_WITH_FP8: Final[Rates] = {"fp16": 1, "bf16": 1, "int8": 2, "fp8": 2}
+_BLACKWELL: Final[Rates] = {**_WITH_FP8, "fp4": 4}
 
 DTYPES: Final = tuple(_BLACKWELL)
 
@@ -187,7 +187,7 @@ PEAKS: Final[tuple[Peak, ...]] = (
     ),
     Peak(
         names=("NVIDIA GeForce RTX 4090",),
-        rates=_ADA,
+        rates=_WITH_FP8,
         teraflops=165.2,
         tensor_cores=512,
         multiply_adds=64,
@@ -199,7 +199,7 @@ PEAKS: Final[tuple[Peak, ...]] = (
     ),
     Peak(
         names=("NVIDIA GeForce RTX 5090",),
-        rates=_ADA,
+        rates=_WITH_FP8,
         teraflops=209.5,
         tensor_cores=680,
         multiply_adds=64,
@@ -211,7 +211,7 @@ PEAKS: Final[tuple[Peak, ...]] = (
     ),
     Peak(
         names=("NVIDIA L40",),
-        rates=_ADA,
+        rates=_WITH_FP8,
         teraflops=181.05,
         tensor_cores=568,
         multiply_adds=64,
@@ -223,7 +223,7 @@ PEAKS: Final[tuple[Peak, ...]] = (
     ),
     Peak(
         names=("NVIDIA L40S",),
-        rates=_ADA,
+        rates=_WITH_FP8,
         teraflops=362.05,
         tensor_cores=568,
         multiply_adds=128,
@@ -236,7 +236,7 @@ PEAKS: Final[tuple[Peak, ...]] = (
     ),
     Peak(
         names=("NVIDIA L4",),
-        rates=_ADA,
+        rates=_WITH_FP8,
         teraflops=121,
         tensor_cores=240,
         multiply_adds=128,
@@ -249,7 +249,7 @@ PEAKS: Final[tuple[Peak, ...]] = (
     ),
     Peak(
         names=("NVIDIA H100 80GB HBM3",),
-        rates=_ADA,
+        rates=_WITH_FP8,
         teraflops=989.4,
         tensor_cores=528,
         multiply_adds=512,
@@ -261,7 +261,7 @@ PEAKS: Final[tuple[Peak, ...]] = (
     ),
     Peak(
         names=("NVIDIA H100 PCIe",),
-        rates=_ADA,
+        rates=_WITH_FP8,
         teraflops=756,
         tensor_cores=456,
         multiply_adds=512,
@@ -274,7 +274,7 @@ PEAKS: Final[tuple[Peak, ...]] = (
     ),
     Peak(
         names=("NVIDIA H100 NVL",),
-        rates=_ADA,
+        rates=_WITH_FP8,
         teraflops=835,
         tensor_cores=528,
         multiply_adds=512,
@@ -287,7 +287,7 @@ PEAKS: Final[tuple[Peak, ...]] = (
     ),
     Peak(
         names=("NVIDIA H200",),
-        rates=_ADA,
+        rates=_WITH_FP8,
         teraflops=989.4,
         tensor_cores=528,
         multiply_adds=512,

@@ -87,11 +87,6 @@ def _word(on: bool) -> str:  # noqa: FBT001 - the word of a switch
     return "on" if on else "off"
 
 
-def _watts(milliwatts: tuple[int, int]) -> str:
-    lowest, highest = (f"{value / 1_000:.0f}" for value in milliwatts)
-    return f"{lowest}-{highest} W"
-
-
 def _pair(told: Any) -> tuple[int, int] | None:
     return None if told is None else (told[0], told[1])
 

@@ -13,7 +13,7 @@ from collector.fit import fitting
 from collector.gpus.activity import Evidence, Ladder
 from collector.gpus.columns import activity_columns, identity_columns, memory_columns
 from collector.gpus.fields import LOAD, FieldReader
-from collector.gpus.gpm import ASK_AGAIN_TICKS, GpmReader
+from collector.gpus.gpm import ASK_AGAIN_TICKS, MOVED, GpmReader, GpmReading
 from collector.gpus.identity import GpuIdentity, identity_of
 from collector.gpus.mig import MigInstances
 from collector.gpus.nvml import ask, call
@@ -49,6 +49,8 @@ class GpuDevice:
         )
         self._steady = SteadyReader(self._handle, told=told)
         self._gpm = GpmReader(self._handle)
+        self._by_field: dict[str, bool] = {}
+        """Of the bytes over the links: whether a counter of the driver tells them, else GPM's rates."""
         self.mig = MigInstances(self._handle, self.identity, host=host)
         self._temperature = _answering(self._handle, _TEMPERATURE)
         self._event_reasons = _answering(self._handle, _EVENT_REASONS)
@@ -61,7 +63,8 @@ class GpuDevice:
         self._take_turn()
         told, mean_watts = self._field_values(now_us)
         values = {**self._steady.columns, **self._load(), **told}
-        values |= self._activity(values, mean_watts)
+        gpm = self._gpm.read()
+        values |= self._moved(told, gpm) | self._activity(values, mean_watts, gpm)
         identity = identity_columns(self.identity, self._host, now_us)
         whole = GpuSample(**identity, **fitting(values), read_us=elapsed_us(begun))
         return [whole, *self.mig.samples(now_us)]
@@ -108,8 +111,17 @@ class GpuDevice:
             return None
         return 1e3 * (millijoules - before[1]) / (now_us - before[0])
 
-    def _activity(self, values: dict[str, Any], mean_watts: float | None) -> dict[str, Any]:
-        gpm = self._gpm.read()
+    def _moved(self, told: dict[str, Any], gpm: GpmReading) -> dict[str, Any]:
+        """Return the bytes over the links, each counter by what told it first: changing that would leap."""
+        for column in MOVED.values():
+            if column in told or column in gpm.moved:
+                self._by_field.setdefault(column, column in told)
+        return {
+            column: (told if by_field else gpm.moved).get(column)
+            for column, by_field in self._by_field.items()
+        }
+
+    def _activity(self, values: dict[str, Any], mean_watts: float | None, gpm: GpmReading) -> dict[str, Any]:
         seen = Evidence(
             counters=gpm.counters,
             ratios=gpm.ratios,

@@ -4,6 +4,9 @@ Two rungs of the ladder from one driver call: cycle counters since the GPU's res
 and so exact over any interval; and ratios that the driver computes between two samples. Needs no
 daemon and no root; an older GPU, an older driver or a refusal gives neither.
 
+The same call tells the rates of PCIe and of all NVLinks, which are added up here as bytes: Hopper's
+own byte counters are 32 bits wide and wrap within a second.
+
 Formulas: SM activity = active / elapsed SM cycles, tensor activity = MMA-active / elapsed
 (metric ids 248, 249, 250); DRAM activity and occupancy exist as ratios only (ids 10, 3).
 """
@@ -15,7 +18,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pynvml
@@ -24,10 +27,18 @@ from collector.gpus.activity import Activity
 from collector.gpus.nvml import GONE, DriverError, ask, call
 from telemetry.counters import increase
 from telemetry.samples import ActivitySource
+from telemetry.units import BYTES_PER_MIB
 
 _SM, _OCCUPANCY, _TENSOR, _DRAM = 2, 3, 5, 10
 _ELAPSED, _ACTIVE, _TENSOR_ACTIVE = 248, 249, 250
-_METRICS: Final = (_SM, _OCCUPANCY, _TENSOR, _DRAM, _ELAPSED, _ACTIVE, _TENSOR_ACTIVE)
+MOVED: Final[Mapping[int, str]] = {
+    20: "pcie_tx_bytes_total",
+    21: "pcie_rx_bytes_total",
+    60: "nvlink_rx_bytes_total",
+    61: "nvlink_tx_bytes_total",
+}
+"""Rates in MiB/s, and the columns that their sums over time fill."""
+_METRICS: Final = (_SM, _OCCUPANCY, _TENSOR, _DRAM, _ELAPSED, _ACTIVE, _TENSOR_ACTIVE, *MOVED)
 _LONGEST_SECONDS: Final = 600.0
 """Two samples further apart are not compared: the driver's own sums may have wrapped between them."""
 ASK_AGAIN_TICKS: Final = 300
@@ -38,10 +49,14 @@ _LOCK: Final = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class GpmReading:
-    """What both rungs tell over the interval since the reading before; None = it cannot tell now."""
+    """What both rungs tell over the interval since the reading before; None = it cannot tell now.
+
+    `moved` are the bytes over the links since the first reading, by column; empty = not told now.
+    """
 
     counters: Activity | None = None
     ratios: Activity | None = None
+    moved: Mapping[str, int] = field(default_factory=dict)
 
 
 _NOTHING: Final = GpmReading()
@@ -66,6 +81,7 @@ class GpmReader:
         self._samples: list[Any] = []
         self._taken_at: float | None = None
         self._counters: Mapping[int, float] = {}
+        self._bytes: dict[str, float] = {}
         self._request = pynvml.c_nvmlGpmMetricsGet_t()
         self._request.version = pynvml.NVML_GPM_METRICS_GET_VERSION
         self._request.numMetrics = len(_METRICS)
@@ -112,11 +128,19 @@ class GpmReader:
             return None
         self._request.sample1, self._request.sample2 = older, newer
         call(pynvml.nvmlGpmMetricsGet, self._request)
-        return {
+        told = {
             slot.metricId: slot.value
             for slot in self._request.metrics[: len(_METRICS)]
             if slot.nvmlReturn == pynvml.NVML_SUCCESS and math.isfinite(slot.value)
         }
+        self._add_up(told, self._taken_at - before)
+        return told
+
+    def _add_up(self, told: Mapping[int, float], seconds: float) -> None:
+        for metric, column in MOVED.items():
+            if metric in told:
+                moved = max(0.0, told[metric]) * BYTES_PER_MIB * seconds
+                self._bytes[column] = self._bytes.get(column, 0.0) + moved
 
     def _reading(self, now: Mapping[int, float]) -> GpmReading:
         before, self._counters = self._counters, now
@@ -129,6 +153,7 @@ class GpmReader:
             ratios=_activity(
                 ActivitySource.GPM, _ratio(now.get(_SM)), _ratio(now.get(_TENSOR)), occupancy, dram
             ),
+            moved={column: round(self._bytes[column]) for metric, column in MOVED.items() if metric in now},
         )
 
     def close(self) -> None:
