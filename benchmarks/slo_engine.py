@@ -1,7 +1,7 @@
 """What objectives cost: judging ten thousand, their memory, a restart, folding, and asking the past.
 
-    python benchmarks/slo_engine.py [--objectives 10000] [--rows 10000000] [--cells 1000000]
-                                    [--prometheus 200] [--out FILE]
+    python benchmarks/slo_engine.py [--objectives 10000] [--rows 10000000] [--prometheus 200]
+                                    [--out FILE]
 
 Objectives are groups of one definition, with the workbook's four pairs over 30 days in minutes:
 each is judged, counted and alerted on by itself. Judging is CPU of this process, median of the
@@ -9,13 +9,14 @@ rounds: of healthy groups, of groups that all stand at their threshold with litt
 that each needs the exact binomial bound, and of 100 definitions of 100 groups with five different
 targets. Beside it stands
 Debian's Prometheus, 2 series an objective every minute for 30 days, an error ratio for each
-window. The past: 30 days of raw rows in chDB, asked by a threshold that was never in force.
+window. A restart takes up 30 days of minutes in which no objective was ever idle. The past: 30 days of raw rows in chDB, asked by a threshold that was never in force.
 (Not called `slo.py`: beside the other scripts that would hide the package.)
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import tempfile
 import time
@@ -29,7 +30,10 @@ from parts.recording_rules import available, measured
 from parts.telling import tell
 
 from service.counting.cell_store import CellStore
-from service.counting.counts import ObjectiveCounts, judge_counts
+from service.counting.checkpoints import Checkpoints
+from service.counting.counts import judge_counts
+from service.counting.sightings import Sightings
+from service.counting.taking_up import NOTE, Counting
 from service.past.backtesting import Backtest, History, backtest
 from service.store.clickhouse import Warehouse
 from service.store.facts import Facts
@@ -40,7 +44,7 @@ from slo.evaluate import judge, judge_all
 from slo.indicators.goodput import Goodput
 from slo.indicators.ttft import Ttft
 from slo.objective import Objective
-from slo.ring import Ring
+from slo.ring import Page, Ring
 from telemetry.frame import Column, Frame, Numbers, Texts
 
 MINUTE = 60_000_000
@@ -52,13 +56,15 @@ OBJECTIVE = Objective(
     target=Decimal("0.999"),
     group_by=("model", "tenant"),
 )
+SINCE = 15
+"""Minutes between two checkpoints."""
 TARGETS = tuple(map(Decimal, ("0.95", "0.99", "0.995", "0.999", "0.9999")))
 FULL_GROUPS = 250
 _CELLS = """
 INSERT INTO count_cells SELECT {{version:String}} AS objective_version,
   concat('["llama","tenant-', leftPad(toString(number % {groups}), 5, '0'), '"]') AS group_key,
-  ({now} - intDiv(number, {groups}) * {apart}) * 60000000 AS bucket_us, 60000000 AS bucket_width_us,
-  59 AS good, 60 AS total, 1 AS upto, {now} * 60000000 AS written_at_us, '' AS dataset
+  ({now} - intDiv(number, {groups})) * 60000000 AS bucket_us, 60000000 AS bucket_width_us,
+  79 AS good, 80 AS total, 8 AS upto, {now} * 60000000 AS written_at_us, '' AS dataset
 FROM numbers({cells})"""
 _ROWS = """
 INSERT INTO requests (request_id, tenant, model, vantage, synthetic, status, http_status, stream,
@@ -68,6 +74,13 @@ SELECT toString(number), concat('tenant-', toString(number % 50)), concat('model
   'edge', 0, 'ok', 200, 1, at - 4000000, at, 4000000, intHash32(number) % 2500000, 100, 'a', 'b', 1, 1, at,
   'live', ''
 FROM (SELECT number, toInt64({now}) * 60000000 - {number} * {apart} AS at FROM numbers({rows}))"""
+
+
+class Notes(dict[str, str]):
+    """The state store's notes, in memory."""
+
+    def set(self, values: dict[str, str]) -> None:
+        self.update(values)
 
 
 def cpu_ms(work: Callable[[], object], rounds: int = 15) -> float:
@@ -151,19 +164,39 @@ def requests(rows: int, groups: int) -> Frame:
     return Frame("requests", rows, columns)
 
 
-def restart(facts: Facts, warehouse: Warehouse, objectives: int, cells: int) -> dict[str, float]:
-    """Return the seconds from stored cells to the first judgement of all objectives."""
-    apart = max(30 * 1_440 * objectives // cells, 1)
-    statement = _CELLS.format(groups=objectives, now=NOW, apart=apart, cells=cells)
+def restart(facts: Facts, warehouse: Warehouse, objectives: int, folder: Path) -> dict[str, float]:
+    """Return the seconds from a stopped service's files to the first judgement of all objectives.
+
+    None of them was idle in any minute of 30 days. The last checkpoint is as old as one gets, so
+    that what was counted since is read from the stored cells.
+    """
+    checkpoints, upto = Checkpoints(folder), 7
+    keys = [("llama", f"tenant-{number:05d}") for number in range(objectives)]
+    chance = np.random.default_rng(1)
+    for day in range((NOW - 30 * 1_440) // 1_440, NOW // 1_440 + 1):
+        total = chance.poisson(60, (1_440, objectives)).astype(np.uint16)
+        bad = total // 50 * (chance.random((1_440, objectives), dtype=np.float32) < 0.1)
+        page = Page(day * 1_440, np.stack((total - bad, total)).astype(np.uint16))
+        at_us = (NOW - SINCE) * MINUTE
+        checkpoints.keep(OBJECTIVE.version, keys, {day: page}, upto=upto, at_us=at_us, oldest=0)
+    cells = objectives * SINCE
+    statement = _CELLS.format(groups=objectives, now=NOW, cells=cells)
     warehouse.command(statement, {"version": OBJECTIVE.version})
-    began = time.monotonic()
-    counts = ObjectiveCounts(OBJECTIVE, now_us=NOW * MINUTE, group_cap=objectives)
+    notes = Notes({NOTE: json.dumps({OBJECTIVE.version: 1})})
     store = CellStore(facts.cells, clock=lambda: NOW * MINUTE)
-    counts.load(store.read(OBJECTIVE.version, MINUTE, NOW - 30 * 1_440), {}, 1)
-    (judgement,) = judge_counts([counts], NOW * MINUTE)
+    began = time.monotonic()
+    counting = Counting(notes, store, objectives, checkpoints)
+    counts = counting.taken_up([OBJECTIVE], Sightings(notes, 8), NOW * MINUTE)
+    (judgement,) = judge_counts(counts, NOW * MINUTE)
     spent = time.monotonic() - began
-    assert len(judgement.counts.keys) == objectives
-    return {"cells": cells, "seconds": round(spent, 2), "cells_a_second": round(cells / spent)}
+    assert (judgement.counts.total[-1] > 29 * 1_440 * 59).all()
+    kept = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return {
+        "cells in the checkpoint": objectives * 30 * 1_440,
+        "megabytes of it": round(kept / 1e6),
+        "cells written since": cells,
+        "seconds": round(spent, 2),
+    }
 
 
 def changed_threshold(facts: Facts, warehouse: Warehouse, rows: int) -> dict[str, object]:
@@ -205,7 +238,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--objectives", type=int, default=10_000)
     parser.add_argument("--rows", type=int, default=10_000_000)
-    parser.add_argument("--cells", type=int, default=1_000_000)
     parser.add_argument("--prometheus", type=int, default=200)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
@@ -220,7 +252,8 @@ def main() -> None:
         url = f"clickhousedb:///?interface=chdb&path={folder}/facts"
         upgrade_facts(url)
         facts, warehouse = Facts.open(url), Warehouse(url)
-        figures["restart from stored cells"] = restart(facts, warehouse, given.objectives, given.cells)
+        counts = Path(folder) / "counts"
+        figures["restart from a checkpoint"] = restart(facts, warehouse, given.objectives, counts)
         figures["a changed threshold over 30 days"] = changed_threshold(facts, warehouse, given.rows)
         warehouse.close()
         facts.close()

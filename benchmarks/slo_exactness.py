@@ -2,7 +2,8 @@
 
 Every stream is one objective over weeks of virtual time: batches of requests up to 24 hours late
 go through the journal, some out of order, some twice; corrections are added, ended and withdrawn;
-the service's counting is killed and taken up again; minutes expire and hours take over. At some
+the service's counting is killed and taken up again, from a checkpoint where one was kept; minutes
+expire and hours take over. At some
 instants all windows, the budget and the burn rates of every group are compared with a recount of
 every single request. Half the streams count requests over 30 rolling days; the others count slices
 of time, the mean of slices, calendar weeks, months and quarters in several zones.
@@ -32,6 +33,7 @@ from parts.budgets import Fact, budget_left, units
 from parts.telling import tell
 
 from journal import Journal, Limits, Sealed
+from service.counting.checkpoints import Checkpoints
 from service.counting.correcting import Correcting, intervals
 from service.counting.counts import LoadedCells, judge_counts
 from service.counting.fold import READER, Fold
@@ -130,12 +132,14 @@ class Memory:
         to_bucket: int | None = None,
         *,
         phase_us: int = 0,
+        since: int = -1,
     ) -> LoadedCells:
         chosen = sorted(
             (key, (at_us - phase_us) // width_us, *counts)
             for (key, at_us), counts in self._rows[width_us].items()
             if (at_us - phase_us) % width_us == 0
             and from_bucket <= (at_us - phase_us) // width_us
+            and counts[2] >= since
             and (to_bucket is None or (at_us - phase_us) // width_us < to_bucket)
         )
         keys = [row[0] for row in chosen]
@@ -163,6 +167,7 @@ class Stream:
         self.now_us += self.chance.randrange(60 * DAY)
         self.journal = Journal.open(folder / "journal.db", Limits(ballast_bytes=0), readers=(READER,))
         self.notes, self.cells = Notes(), Memory()
+        self.checkpoints = Checkpoints(folder / "counts")
         self.stored: list[StoredCorrection] = []
         self.facts: list[Fact] = []
         self.sent: list[Sealed] = []
@@ -182,7 +187,7 @@ class Stream:
 
     def take_up(self) -> None:
         """Begin counting as a process that starts does."""
-        counting = Counting(self.notes, self.cells, 10)
+        counting = Counting(self.notes, self.cells, 10, self.checkpoints)
         sightings = Sightings(self.notes, self.journal.cursor(READER))
         counts = counting.taken_up([self.objective], sightings, self.now_us)
         counting.note(counts, self.journal.cursor(READER))
@@ -195,6 +200,7 @@ class Stream:
             tally=Tally(),
             clock=lambda: self.now_us,
             vantages={},
+            checkpoints=self.checkpoints,
         )
         self.correcting = Correcting(self, self, self.fold, self.cells, lambda: self.now_us)
         self.rolling = RollUp(self.cells, self.notes)
@@ -210,6 +216,9 @@ class Stream:
             self.fold_all()
             if self.chance.random() < 0.5:
                 self.fold.flush()
+                if self.chance.random() < 0.5:
+                    self.fold.checkpoint()
+                    self.happened["checkpoints"] += 1
                 self.rolling.step([self.objective], upto=self.journal.cursor(READER), now_us=self.now_us)
                 self.cells.expire(self.now_us)
             self.compare()

@@ -114,6 +114,11 @@ class Settings(BaseModel):
         return None if self.kwh_price is None else nano(self.kwh_price)
 
     @property
+    def checkpoints_path(self) -> Path:
+        """Where counts are kept for the next start."""
+        return self.data_dir / "counts"
+
+    @property
     def facts_path(self) -> Path:
         """Where chDB keeps its files."""
         return self.data_dir / "facts"

@@ -28,6 +28,7 @@ from service.alerting.receiving import Receiving, page_before_ticket
 from service.alerting.transitions import Alerting
 from service.clock import now_us
 from service.counting.cell_store import CellStore
+from service.counting.checkpoints import Checkpoints
 from service.counting.correcting import Correcting
 from service.counting.fold import READER as FOLD
 from service.counting.fold import Fold, columns_of
@@ -106,7 +107,8 @@ class Service:
             recent=self.recent,
         )
         self.cells = CellStore(self.facts.cells, clock=now_us)
-        self.counting = Counting(self.state.notes, self.cells, settings.group_cap)
+        checkpoints = Checkpoints(settings.checkpoints_path)
+        self.counting = Counting(self.state.notes, self.cells, settings.group_cap, checkpoints)
         self.rolling = RollUp(self.cells, self.state.notes)
         now = wanted(origins)
         self.fold = self._new_fold(now)
@@ -191,6 +193,7 @@ class Service:
         try:
             if self.fold.ready:
                 self.fold.flush()
+                self.fold.checkpoint()
         except FORESEEN as error:
             _LOG.warning("close: counts are not written, the next start folds them again: %s", error)
         finally:
@@ -233,6 +236,7 @@ class Service:
             clock=now_us,
             vantages=self.settings.vantages,
             recent=self.recent,
+            checkpoints=self.counting.checkpoints,
         )
 
     def _backfill(self) -> None:

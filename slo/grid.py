@@ -53,14 +53,30 @@ class Grid:
 
     def put(self, bucket: Ints, column: Ints, counts: Ints) -> Ints:
         """Add (good, total) to cells that are all different; return them as they now stand."""
-        rows = bucket % self._rows
-        stored: Ints = self._counts[:, rows, column].astype(np.int64) + counts
-        largest = int(stored.max(initial=0))
+        stored = self.at(bucket, column) + counts
+        self._widen(stored)
+        self._counts[:, bucket % self._rows, column] = stored
+        return stored
+
+    def at(self, bucket: Ints, column: Ints) -> Ints:
+        """Return (good, total) of single cells, as they were put."""
+        cells: Ints = self._counts[:, bucket % self._rows, column].astype(np.int64)
+        return cells
+
+    def page(self, buckets: Ints) -> NDArray[np.integer]:
+        """Return a copy of the cells of these buckets: good and total by bucket and group."""
+        return self._counts[:, buckets % self._rows]
+
+    def fill(self, buckets: Ints, page: NDArray[np.integer]) -> None:
+        """Set the cells of these buckets to what `page` returned, of the groups there were then."""
+        self._widen(page)
+        self._counts[:, buckets % self._rows, : page.shape[2]] = page
+
+    def _widen(self, counts: NDArray[np.integer]) -> None:
+        largest = int(counts.max(initial=0))
         if largest > np.iinfo(self._counts.dtype).max:
             width = next(width for width in _WIDTHS if largest <= np.iinfo(width).max)
             self._counts = self._counts.astype(width)
-        self._counts[:, rows, column] = stored
-        return stored
 
     def units(self, slices: Ints, column: Ints | int) -> Ints:
         """Return the units of single slices of a column each, corrected: an array (2, slices)."""

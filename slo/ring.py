@@ -16,11 +16,12 @@ Not thread-safe: one thread owns a ring.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slo.calendars import Calendar, Period
 from slo.cells import Cells, Key
@@ -68,6 +69,17 @@ class Counts:
         """Return (bad, total) of one window for every group; `ValueError` for one not kept."""
         at = self.windows_us.index(window_us)
         return self.total[at] - self.good[at], self.total[at]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The cells of the buckets from `first` on: `counts` is (good, total) by bucket and by group.
+
+    Groups are those of `Ring.keys` when it was made, in that order.
+    """
+
+    first: int
+    counts: NDArray[np.integer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +170,37 @@ class Ring:
 
         Order and lateness do not matter. A ring is restored by adding its stored cells.
         """
-        slices, newest = cells.bucket // self._grid.width, (self._now_us + AHEAD_US) // self.width_us
-        inside = (slices > self._now - self._longest) & (cells.bucket <= newest)
+        inside = self._holds(cells.bucket)
         outside = int(cells.total[~inside].sum())
         kept = self.named(cells.take(inside))
         columns = self._columns_of(kept.keys)[kept.group]
         stored = self._put(kept.bucket, columns, np.stack((kept.good, kept.total)))
         return Added(Cells(kept.keys, kept.group, kept.bucket, stored[0], stored[1]), outside)
+
+    def settle(self, cells: Cells) -> None:
+        """Bring cells to these absolute counts, of which they may hold a part already."""
+        kept = self.named(cells.take(self._holds(cells.bucket)))
+        held = self._grid.at(kept.bucket, self._columns_of(kept.keys)[kept.group])
+        self.add(replace(kept, good=kept.good - held[0], total=kept.total - held[1]))
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """The groups that are told apart, in the order in which they came."""
+        return tuple(self._keys)
+
+    def page(self, first: int, last: int) -> Page:
+        """Return the cells of the buckets [first, last) that are held."""
+        held = self._held(first, last)
+        return Page(held.start, self._grid.page(np.arange(held.start, held.stop))[:, :, : len(self._keys)])
+
+    def restore(self, keys: Sequence[Key], pages: Iterable[Page]) -> None:
+        """Fill an empty ring with pages of another, whose groups were `keys`. A pass over the ring."""
+        self._columns_of(keys)
+        for page in pages:
+            held = self._held(page.first, page.first + page.counts.shape[1])
+            cells = page.counts[:, held.start - page.first : held.stop - page.first]
+            self._grid.fill(np.arange(held.start, held.stop), cells)
+        self.correct(())
 
     def advance(self, now_us: int) -> None:
         """Move every window on to `now_us`; an earlier instant than the last changes nothing."""
@@ -236,6 +272,22 @@ class Ring:
         folded = np.array([key in late for key in cells.keys], dtype=np.bool_)
         self._folded += int(cells.total[folded[cells.group]].sum())
         return cells.renamed([_other(key) if key in late else key for key in cells.keys])
+
+    @property
+    def _places(self) -> range:
+        """The buckets that there is a place for."""
+        first = (self._now - self._longest + 1) * self._grid.width
+        return range(first, (self._now_us + AHEAD_US) // self.width_us + 1)
+
+    def _holds(self, buckets: Ints) -> NDArray[np.bool_]:
+        places = self._places
+        return (buckets >= places.start) & (buckets < places.stop)
+
+    def _held(self, first: int, last: int) -> range:
+        """Return those of the buckets [first, last) that there is a place for."""
+        places = self._places
+        first = max(first, places.start)
+        return range(first, max(first, min(last, places.stop)))
 
     def _newest(self, now_us: int) -> int:
         """Return the newest slice that counts: the running bucket, or the last slice that has ended."""

@@ -45,6 +45,7 @@ class CellStore:
         to_bucket: int | None = None,
         *,
         phase_us: int = 0,
+        since: int = -1,
     ) -> LoadedCells:
         """Return the cells of a version from a bucket on, before another, in the order of `Cells`."""
         stored = self._rows.read(
@@ -52,6 +53,7 @@ class CellStore:
             from_us=from_bucket * width_us + phase_us,
             to_us=FAR_US if to_bucket is None else to_bucket * width_us + phase_us,
             version=version,
+            since=since,
             dataset=self._dataset,
         )
         keys = [key_of(text) for text in stored.group_keys]

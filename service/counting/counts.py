@@ -10,24 +10,26 @@ has been counted for good.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
 
+from service.counting.checkpoints import Checkpoint
 from service.counting.slo_counters import Grown
 from slo.cells import Cells, Key, fold, merge, with_ids
 from slo.corrections import Correction
 from slo.evaluate import Judgement, judge_all
 from slo.objective import Objective
 from slo.overdue import overdue
-from slo.ring import Ring
+from slo.ring import Page, Ring
 from telemetry.frame import Frame, Ints
 from telemetry.units import MICROS_PER_HOUR
 
 StoredRows = Callable[[Objective, int, int], Frame]
 """Returns the stored rows that an objective counts, with event time in [from, to)."""
+MINUTES_A_DAY: Final = 1_440
 EARLY_MOST: Final = 20_000
 """Most requests remembered as counted while in flight, per objective; the oldest go first."""
 
@@ -55,10 +57,12 @@ class CellRows(Protocol):
         to_bucket: int | None = None,
         *,
         phase_us: int = 0,
+        since: int = -1,
     ) -> LoadedCells:
         """Return the cells of a version from a bucket on, before another one; None = to the last.
 
         Bucket n begins at n widths and `phase_us`, so that hours can begin where a period does.
+        Only cells written with journal entry `since` or a later one.
         """
         ...
 
@@ -77,6 +81,8 @@ class ObjectiveCounts:
         self._ended: set[str] = set()
         """Early requests that have ended: forgotten once the cursor is past their end."""
         self._touched: list[Cells] = []
+        self._days: set[int] = set()
+        """Days that changed since the last checkpoint."""
         self._upto: dict[tuple[Key, int], int] = {}
         """Cells that hold entries which the journal may tell again."""
         self._newest_upto = self._whole_upto = -1
@@ -84,20 +90,39 @@ class ObjectiveCounts:
     def load(
         self, stored: LoadedCells, early: Mapping[str, int], whole_upto: int = -1, *, cursor: int = -1
     ) -> None:
-        """Take up the cells and early requests that an earlier process wrote.
+        """Take up the cells and early requests that an earlier process wrote; all at once or in parts.
 
         Journal entries up to `whole_upto` were counted from stored rows (`backfill`): none of
         them is counted again, whatever cells it touches. None up to `cursor` will be told again.
         """
-        self.ring.add(stored.cells)
+        self.ring.settle(stored.cells)
+        self._days.update(_days(stored.cells))
         keys = stored.cells.keys
         self.grown.know(keys)
         again = np.flatnonzero(stored.upto > max(whole_upto, cursor))
         cells = (column[again].tolist() for column in (stored.cells.group, stored.cells.bucket, stored.upto))
-        self._upto = {(keys[group], bucket): upto for group, bucket, upto in zip(*cells, strict=True)}
+        self._upto |= {(keys[group], bucket): upto for group, bucket, upto in zip(*cells, strict=True)}
         self._whole_upto = whole_upto
-        self._newest_upto = max(whole_upto, int(stored.upto.max(initial=-1)))
+        self._newest_upto = max(self._newest_upto, whole_upto, int(stored.upto.max(initial=-1)))
         self.early = dict(early)
+
+    def restore(self, kept: Checkpoint) -> None:
+        """Take up a checkpoint, before `load` tells what was written since. Raises what reading it raises."""
+        self.ring.restore(kept.keys, kept.pages())
+        self.grown.know(kept.keys)
+
+    def changed(self) -> tuple[tuple[Key, ...], dict[int, Page]] | None:
+        """Return the groups, and by day what changed since the last call; None while not all is written."""
+        if self._touched:
+            return None
+        days, self._days = self._days, set()
+        return self.ring.keys, {
+            day: self.ring.page(day * MINUTES_A_DAY, (day + 1) * MINUTES_A_DAY) for day in sorted(days)
+        }
+
+    def change_again(self, days: Iterable[int]) -> None:
+        """Take days back of which no checkpoint could be written."""
+        self._days.update(days)
 
     def fold_in_flight(self, in_flight: Frame, entry: int) -> int:
         """Count what one entry shows to be overdue; return how many requests that was."""
@@ -142,6 +167,7 @@ class ObjectiveCounts:
         self.grown.add(fresh)
         added = self.ring.add(fresh)
         self._touched.append(added.stored)
+        self._days.update(_days(added.stored))
         self.outside += added.outside
 
     def must_be_single(self, entry: int) -> bool:
@@ -169,6 +195,11 @@ class ObjectiveCounts:
         rows = zip(cells.group, cells.bucket, strict=True)
         new = [self._upto.get((cells.keys[group], int(bucket)), -1) < entry for group, bucket in rows]
         return cells.take(np.array(new, dtype=np.bool_))
+
+
+def _days(cells: Cells) -> list[int]:
+    days: list[int] = np.unique(cells.bucket // MINUTES_A_DAY).tolist()
+    return days
 
 
 def judge_counts(counts: Sequence[ObjectiveCounts], now_us: int) -> list[Judgement]:

@@ -7,6 +7,7 @@ until the fold has reached the head seen at start.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from journal import Entry, Journal
+from service.counting.checkpoints import Checkpoints
 from service.counting.counts import CellRows, ObjectiveCounts
 from service.counting.sightings import Sightings
 from service.ingest.decode import frame
@@ -22,14 +24,18 @@ from service.ingest.recent import Recent
 from service.live import KEPT, LiveWindow
 from service.own_metrics import Tally
 from slo.cells import Key
+from slo.durations import MICROS_PER_DAY
 from slo.objective import Objective
 from telemetry.frame import Frame, Mask, concat
 from telemetry.identity import Vantage
 from telemetry.units import MICROS_PER_MINUTE, MICROS_PER_SECOND
 from telemetry.wire import WireError
 
+_LOG = logging.getLogger(__name__)
 READER: Final = "fold"
 FLUSH_US: Final = 5 * MICROS_PER_SECOND
+CHECKPOINT_US: Final = 15 * MICROS_PER_MINUTE
+"""What was counted in this time is read back from cells by a restart, and no more."""
 MAX_BATCHES: Final = 200
 MAX_BYTES: Final = 16 * 1024 * 1024
 WORTH_A_STEP: Final = 50
@@ -93,12 +99,14 @@ class Fold:
         clock: Callable[[], int],
         vantages: Mapping[str, Vantage],
         recent: Recent | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         """Begin at the durable cursor; judge only when the present head has been reached.
 
         `recent` holds batches that were decoded at the door, so as not to decode them again.
+        `checkpoints` None = none are kept.
         """
-        self._recent = recent or Recent()
+        self._recent, self._checkpoints = recent or Recent(), checkpoints
         self._journal, self._live, self._counts = journal, live, tuple(counts)
         self._cells, self._sightings = cells, sightings
         self._tally, self._clock, self._vantages = tally, clock, vantages
@@ -108,7 +116,7 @@ class Fold:
         self._position = self._counted_upto = self._durable = journal.cursor(READER)
         self._live_upto = -1
         self._head_at_start = journal.head()
-        self._flushed_us = clock()
+        self._flushed_us = self._kept_us = clock()
         self.lock = threading.Lock()
 
     @property
@@ -205,6 +213,33 @@ class Fold:
         with self.lock:
             for counts in self._counts:
                 counts.forget_ended()
+        if self._flushed_us - self._kept_us >= CHECKPOINT_US:
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Keep what is counted and written as of the durable cursor, for the next start; after a `flush`."""
+        if self._checkpoints is None or self._held:
+            return
+        self._kept_us = self._flushed_us
+        for counts in self._counts:
+            with self.lock:
+                changed, oldest = counts.changed(), counts.ring.held_from_us // MICROS_PER_DAY
+            if changed is None:
+                continue  # what was counted since is not written yet
+            keys, days = changed
+            try:
+                self._checkpoints.keep(
+                    counts.objective.version,
+                    keys,
+                    days,
+                    upto=self._durable,
+                    at_us=self._kept_us,
+                    oldest=oldest,
+                )
+            except OSError as error:
+                counts.change_again(days)
+                _LOG.warning("checkpoint of %s: %s; a restart will take longer", counts.objective.name, error)
+        self._checkpoints.keep_only([counts.objective.version for counts in self._counts])
 
     def _take_in(self, change: Change) -> None:
         """Count by other objectives from here on.

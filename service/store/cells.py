@@ -21,6 +21,7 @@ SELECT objective_version, group_key, bucket_us, newest.1 AS good, newest.2 AS to
          WHERE bucket_width_us = {width_us:Int64} AND bucket_us >= {from_us:Int64}
            AND bucket_us < {to_us:Int64} AND dataset = {dataset:String}
            AND ({version:String} = '' OR objective_version = {version:String})
+           AND upto >= {since:Int64}
          GROUP BY objective_version, group_key, bucket_us)
  ORDER BY bucket_us, objective_version, group_key"""
 
@@ -77,13 +78,21 @@ class CellRows:
             self._warehouse.insert("count_cells", part)
 
     def read(
-        self, *, width_us: int, from_us: int, to_us: int, version: str = "", dataset: str = ""
+        self,
+        *,
+        width_us: int,
+        from_us: int,
+        to_us: int,
+        version: str = "",
+        since: int = -1,
+        dataset: str = "",
     ) -> StoredCells:
         """Return the cells of one width whose buckets start in [from_us, to_us), oldest first.
 
-        `version` '' = every objective version. No cells = arrays of length 0.
+        `version` '' = every objective version; only cells that include journal entry `since` or a
+        later one. No cells = arrays of length 0.
         """
-        bound = {"width_us": width_us, "from_us": from_us, "to_us": to_us}
+        bound = {"width_us": width_us, "from_us": from_us, "to_us": to_us, "since": since}
         rows = self._warehouse.query(_READ, {**bound, "version": version, "dataset": dataset})
         versions, version_of = _numbered(rows["objective_version"])
         keys, key_of = _numbered(rows["group_key"])
