@@ -24,7 +24,7 @@ from collector.efficiency.meter import EfficiencyMeter
 from collector.export.dcgm import DcgmPage
 from collector.export.exporter import Exporter
 from collector.export.health import Vital
-from collector.export.replica_vitals import memory_vitals, placement_vitals
+from collector.export.replica_vitals import memory_vitals, placement_vitals, start_up_vitals
 from collector.export.vitals import vitals_of
 from collector.finders import finders_of, hardware_desk, own_sources
 from collector.gpus.nvml import Session
@@ -158,6 +158,7 @@ class Agent:
             *hardware_vitals(self.hardware),
             *self.efficiency.vitals(),
             *memory_vitals(fresh, self.placements.gpus_of),
+            *start_up_vitals(self.watchers),
             *placement_vitals(fresh, self.placements.now()),
         ]
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 
 from collector.export.health import Vital
+from collector.schedule import Watcher
+from collector.scraping.engine_source import EngineSource
 from collector.scraping.memory_split import MemorySplit, split
 from telemetry.catalog import PREFIX, MetricKind
 from telemetry.columns import Record
@@ -57,3 +59,17 @@ def memory_vitals(records: Sequence[Record], gpus_of: Callable[[str], Sequence[s
         Vital("engine_memory_bytes", MetricKind.GAUGE, text, ("replica", "part"), values, PREFIX),
         Vital("engine_kv_pool_blocks", MetricKind.GAUGE, kv_text, ("replica", "state"), blocks, PREFIX),
     ]
+
+
+def start_up_vitals(watchers: Sequence[Watcher]) -> list[Vital]:
+    """Return what the engines' start-up logs tell of the memory that is neither weights nor KV pool."""
+    values: dict[tuple[str, ...], float] = {}
+    for watcher in watchers:
+        if not isinstance(watcher.source, EngineSource):
+            continue
+        for replica, told in watcher.source.start_ups.items():
+            for part, size in (("activations", told.activations_bytes), ("graphs", told.graphs_bytes)):
+                if size is not None:
+                    values[replica, part] = float(size)
+    text = "Of the part `other`, by the start-up log: activations at their peak, and captured graphs."
+    return [Vital("engine_start_up_bytes", MetricKind.GAUGE, text, ("replica", "part"), values, PREFIX)]

@@ -42,9 +42,13 @@ class EngineMemory:
             return f"read {self._path}: {error.strerror}; name the engine's log, readable by the agent"
         return None
 
+    def start_up(self, rank: int) -> StartUp:
+        """Return what the log tells of a data-parallel rank's last start."""
+        return self._log.told().get(rank, StartUp())
+
     def columns(self, rank: int, model: str | None, told: Mapping[str, Any]) -> dict[str, Any]:
         """Return the columns of a replica that its page leaves open and that are known here."""
-        start = self._log.told().get(rank, StartUp())
+        start = self.start_up(rank)
         shape = self._models.get(model or "")
         block_tokens = told.get("kv_block_tokens")
         blocks = told.get("kv_blocks") or start.kv_blocks

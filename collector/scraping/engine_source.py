@@ -14,6 +14,7 @@ from collector.engines import Engine, recognise
 from collector.scraping.engine_mapping import RankReading, read_ranks
 from collector.scraping.engine_memory import EngineMemory
 from collector.scraping.exposition import Page, PageError, parse
+from collector.scraping.start_up import StartUp
 from collector.settings import EngineTarget
 from collector.web import WebError, fetch, shown
 from telemetry.columns import Record
@@ -44,6 +45,8 @@ class EngineSource:
     ) -> None:
         self.name = f"engine:{target.place(host)}"
         self.target = target
+        self.start_ups: Mapping[str, StartUp] = {}
+        """What the start-up log tells of each replica; may be read by any thread."""
         self._memory = EngineMemory(target.log, models or {})
         self._host = host
         self._timeout = timeout_seconds
@@ -82,6 +85,7 @@ class EngineSource:
             self._version = self._asked_version(engine)
         self._ranks = tuple(reading.rank for reading in readings)
         unread = self._memory.read()
+        self.start_ups = {str(self._replica(rank)): self._memory.start_up(rank) for rank in self._ranks}
         samples = [self._sample(engine, reading, now_us, answer.took_us) for reading in readings]
         return [*samples, *events], [*page.faults, *([unread] if unread else [])]
 

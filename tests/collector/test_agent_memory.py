@@ -80,6 +80,7 @@ def test_memory_and_efficiency_of_a_replica_whose_gpu_is_known(
     log = tmp_path / "vllm.log"
     log.write_text(
         "INFO Model loading took 15.0 GiB and 2 seconds\nINFO Available KV cache memory: 16.0 GiB\n"
+        "INFO Graph capturing finished in 8 secs, took 0.5 GiB\n"
     )
     gpu = driver.gpus[0].uuid.decode()
     target = EngineTarget(url=serve(web, PAGE), gpus=(gpu,), log=log)
@@ -100,6 +101,9 @@ def test_memory_and_efficiency_of_a_replica_whose_gpu_is_known(
         "other": 29,
         "reserved": 1,
         "free": 19,
+    }
+    assert series(agent, "inferometer_engine_start_up_bytes") == {
+        f'{{part="graphs",replica="{replica}"}}': GIB / 2
     }
     mfu = eventually(lambda: series(agent, "inferometer_engine_mfu_ratio"))
     assert list(mfu) == [f'{{basis="parameters",replica="{replica}"}}']

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from collector.efficiency.meter import EfficiencyMeter
-from collector.export.replica_vitals import memory_vitals, placement_vitals
+from collector.export.replica_vitals import memory_vitals, placement_vitals, start_up_vitals
 from collector.hardware.desk import HardwareDesk
 from collector.hardware.policies import POLICIES
 from collector.hardware.vitals import hardware_vitals
@@ -23,6 +23,7 @@ def test_every_series_is_documented(page, tmp_path):
         *EfficiencyMeter({}, lambda replica: ()).vitals(),
         *memory_vitals([], lambda replica: ()),
         *placement_vitals([], []),
+        *start_up_vitals([]),
     ]
     assert [each.name for each in vitals if f"`{each.prefix}{each.name}" not in page] == []
 
