@@ -1,4 +1,4 @@
-"""Who should be heard and is not: silent agents, missing GPUs and wrong clocks, as conditions.
+"""Who should be heard and is not: silent agents, missing GPUs, wrong clocks, twins, as conditions.
 
 An agent that was ever heard is expected until it says that it stops or its token is revoked; a
 GPU until it is retired. Such a condition ends by being heard again, or by an answer that ends
@@ -27,6 +27,7 @@ from telemetry.units import MICROS_PER_SECOND
 AGENT_SILENT: Final = "agent_silent"
 GPU_MISSING: Final = "gpu_missing"
 AGENT_CLOCK: Final = "agent_clock"
+AGENT_DOUBLE: Final = "agent_double"
 CLOCK_OFF_US: Final = 30 * MICROS_PER_SECOND
 """A clock that is further off puts facts into wrong minutes; slow delivery is never so far off."""
 
@@ -67,6 +68,7 @@ class Presence:
         return [
             *(_silence(agent, silent[agent.name], now_us) for agent in agents),
             *(_clock(agent) for agent in heard),
+            *(self._double(agent, now_us) for agent in heard),
             *self._gpus(expected, heard, now_us),
             *_retired(expected, standing),
             *hardware.conditions(gpu_samples, events, {gpu.gpu_uuid for gpu in expected}, standing),
@@ -77,6 +79,21 @@ class Presence:
         if agent.stopped or agent.name not in valid or now_us - agent.seen_us <= self._lag_us:
             return Holds.NO
         return Holds.UNKNOWN if now_us - self._started_us < self._lag_us else Holds.YES
+
+    def _double(self, agent: Agent, now_us: int) -> Condition:
+        """Tell whether two agents bear this name; it ends when one alone was heard for the lag."""
+        doubled = agent.double_us is not None and now_us - agent.double_us <= self._lag_us
+        return Condition(
+            name=AGENT_DOUBLE,
+            labels={"agent": agent.name},
+            severity=Severity.TICKET,
+            holds=Holds.YES if doubled else Holds.NO,
+            annotations={
+                "summary": f"Two agents deliver as {agent.name}, one of them on {agent.host}: what both read "
+                "counts twice. Stop one, or give it a token of its own.",
+                "host": agent.host,
+            },
+        )
 
     def _unheard(
         self, expected: Sequence[ExpectedGpu], heard: Sequence[Agent], gone: Sequence[Agent], now_us: int

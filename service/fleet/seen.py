@@ -27,6 +27,8 @@ BACK_AFTER_US: Final = 30 * MICROS_PER_SECOND
 """After a silence this long an agent has to catch up before it is taken to be complete."""
 OFFSETS: Final = 30
 """Batches of an agent from which its clock's offset is told."""
+BOOTS: Final = 8
+"""Earlier starts of an agent that are remembered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,8 @@ class Agent:
     stopped: bool = False
     clock_offset_us: int | None = None
     """Its clock minus ours, too low by its fastest delivery: a small fraction of a second."""
+    double_us: int | None = None
+    """When a start of it was last back that another had followed: two agents bear its name. None = never."""
 
 
 class Seen:
@@ -60,6 +64,7 @@ class Seen:
             kept.name: _agent(kept, stopped=kept.name in stopped) for kept in state.fleet.agents()
         }
         self._offsets: dict[str, deque[int]] = {}
+        self._boots: dict[str, deque[str]] = {}
         self._unwritten: set[str] = set()
         self._lock = threading.Lock()
         self.simulated = state.notes.get(SIMULATED) is not None
@@ -85,9 +90,19 @@ class Seen:
                 back_us=_back_us(before, at_us),
                 stopped=_stops(batch) if newest or before is None else before.stopped,
                 clock_offset_us=self._offset(name, header.sealed_at_us - at_us),
+                double_us=self._double_us(before, told.boot, at_us),
             )
             self._unwritten.add(name)
             self.simulated = self.simulated or header.origin is Origin.SIMULATED
+
+    def _double_us(self, before: Agent | None, boot: str, at_us: int) -> int | None:
+        """Return when two were last seen to bear the name; an agent that starts anew has a new boot."""
+        if before is None or before.boot == boot:
+            return before.double_us if before else None
+        earlier = self._boots.setdefault(before.name, deque(maxlen=BOOTS))
+        is_back = boot in earlier
+        earlier.append(before.boot)
+        return at_us if is_back else before.double_us
 
     def _offset(self, name: str, offset_us: int) -> int:
         """Return the offset of the batch that came fastest of the last ones: delay only lowers it."""

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from alerts.state import Alert, AlertState
-from service.fleet.presence import AGENT_CLOCK, AGENT_SILENT, GPU_MISSING, Presence
+from service.fleet.presence import AGENT_CLOCK, AGENT_DOUBLE, AGENT_SILENT, GPU_MISSING, Presence
 from service.fleet.seen import BACK_AFTER_US, Seen
 from service.ingest.decode import Decoded, Ignored
 from service.store.fleet import ExpectedGpu
@@ -22,11 +22,11 @@ START = 1_700_000_000 * S
 LAG = 60 * S
 
 
-def batch(at_us, *, host="h", stop=False, sealed_us=None, origin=Origin.LIVE):
+def batch(at_us, *, host="h", stop=False, sealed_us=None, origin=Origin.LIVE, boot="b"):
     """Return a batch sealed at an instant, with or without the event of an end."""
     kinds = pa.table({"kind": ["agent_stop" if stop else "deploy"]})
     sealed = at_us if sealed_us is None else sealed_us
-    header = BatchHeader(boot="b", seq=1, sealed_at_us=sealed, host=host, origin=origin)
+    header = BatchHeader(boot=boot, seq=1, sealed_at_us=sealed, host=host, origin=origin)
     return Decoded(header, {"events": kinds}, Ignored())
 
 
@@ -162,6 +162,23 @@ def test_a_clock_that_is_off_is_a_ticket(watched):
     watched.seen.note("a", batch(START, sealed_us=START + 45 * S), START)
     found = watched.judge(START)[AGENT_CLOCK, "a"]
     assert found.holds is Holds.YES and "45 s ahead of ours" in found.annotations["summary"]
+
+
+def test_two_agents_under_one_name_are_a_ticket_until_one_alone_is_heard(watched):
+    for second, boot in enumerate("bcbc"):
+        watched.seen.note("a", batch(START + second * S, boot=boot), START + second * S)
+    found = watched.judge(START + 4 * S)[AGENT_DOUBLE, "a"]
+    assert found.holds is Holds.YES and "Two agents deliver as a" in found.annotations["summary"]
+    watched.seen.note("a", batch(START + LAG, boot="c"), START + LAG)
+    assert watched.holds(AGENT_DOUBLE, "a", START + LAG + 3 * S) is Holds.YES
+    assert watched.holds(AGENT_DOUBLE, "a", START + LAG + 3 * S + 1) is Holds.NO
+
+
+def test_an_agent_that_starts_again_and_again_is_one_its_backlog_included(watched):
+    for second, boot in enumerate("bcdefghijk"):
+        watched.seen.note("a", batch(START + second * S, boot=boot), START + second * S)
+        watched.seen.note("a", batch(START - second * S, boot="b"), START + second * S)
+    assert watched.holds(AGENT_DOUBLE, "a", START + 10 * S) is Holds.NO
 
 
 def test_a_long_silence_begins_the_time_anew(watched):
