@@ -15,6 +15,8 @@ from inferometer.saying import Failure, answer, answer_json, answer_table, telli
 from inferometer.watching import Tell, progress
 
 if TYPE_CHECKING:
+    from inferometer.client import Client
+    from service.past.backtesting import History
     from service.store.facts import Facts
 
 COLUMNS = ("severity", "group", "from (UTC)", "to (UTC)", "windows", "#burn", "#worst")
@@ -28,6 +30,10 @@ Directory = Annotated[
     ),
 ]
 
+Dataset = Annotated[
+    str, typer.Option("--dataset", help="Ask this import alone, instead of live facts.", show_default=False)
+]
+
 
 def backtest(
     files: Annotated[
@@ -35,6 +41,7 @@ def backtest(
     ],
     range_: Annotated[str, typer.Option("--range", help="How far back, such as 7d.")] = "30d",
     directory: Directory = None,
+    dataset: Dataset = "",
     server: Server = None,
     token: Token = None,
     as_json: AsJson = False,
@@ -42,13 +49,17 @@ def backtest(
     """Say when each objective would have alerted over the kept history, had it been in force.
 
     Counts stored facts hour by hour, or takes the counts there are. Changes nothing. With --dir it
-    asks a directory that `inferometer import --into` filled. See docs/slo-backtest.md.
+    asks a directory that `inferometer import --into` filled, with --dataset an import that the service
+    has. See docs/slo-backtest.md.
     """
+    from inferometer.client import Client
+
     with progress() as tell:
         if directory is None:
-            found = list(_asked(files, range_, server, token, tell))
+            question = {"range": range_, "dataset": dataset}
+            found = list(_asked(files, question, Client(server, token), tell))
         else:
-            found = list(_read(files, range_, directory, tell))
+            found = list(_read(files, range_, (directory, dataset), tell))
     if as_json:
         answer_json(found)
         return
@@ -57,19 +68,17 @@ def backtest(
 
 
 def _asked(
-    files: list[Path], range_: str, server: str | None, token: str | None, tell: Tell
+    files: list[Path], question: dict[str, str], client: Client, tell: Tell
 ) -> Iterator[dict[str, Any]]:
-    from inferometer.client import Client
     from service.objectives.files import read, yaml_files
     from service.objectives.mistakes import ObjectiveFileError
 
-    client = Client(server, token)
     for path in files:
         with telling(ObjectiveFileError, OSError):
             read(path)
             texts = [file.read_text(encoding="utf-8") for file in yaml_files(path)]
         for text in texts:
-            for line in client.lines("/api/v1/backtests", text, range=range_):
+            for line in client.lines("/api/v1/backtests", text, **question):
                 if "error" in line:
                     raise Failure(f"backtest {path}: {line['error']}")
                 if "backtest" in line:
@@ -78,18 +87,18 @@ def _asked(
                     tell(f"{line['objective']}: {line['progress']:.0%} counted")
 
 
-def _read(files: list[Path], range_: str, directory: Path, tell: Tell) -> Iterator[dict[str, Any]]:
+def _read(files: list[Path], range_: str, where: tuple[Path, str], tell: Tell) -> Iterator[dict[str, Any]]:
     from service.objectives.files import read
     from service.objectives.mistakes import ObjectiveFileError
     from service.objectives.section import NotThatError
     from service.objectives.words import duration
-    from service.past.backtesting import Backtest, histories
+    from service.past.backtesting import Backtest
     from service.past.backtesting import backtest as tested
     from service.store.errors import StoreError
 
-    with telling(ObjectiveFileError, NotThatError, StoreError, OSError), opened(directory) as facts:
+    with telling(ObjectiveFileError, NotThatError, StoreError, OSError), opened(where[0]) as facts:
         objectives = [each for path in files for each in read(path)]
-        for history in histories(facts):
+        for history in chosen(facts, where[1]):
             for told in tested(history, objectives, duration(range_)):
                 if isinstance(told, Backtest):
                     yield told.to_json()
@@ -108,7 +117,8 @@ def opened(directory: Path) -> Iterator[Facts]:
     settings = Settings(data_dir=directory)
     url = running_url(directory)
     if url is not None:
-        raise Failure(f"--dir {directory}: the service at {url} holds it; ask that with --server {url}")
+        asked = f"ask that with --server {url}, its imports with --dataset NAME"
+        raise Failure(f"--dir {directory}: the service at {url} holds it; {asked}")
     if not settings.facts_path.is_dir():
         raise Failure(
             f"--dir {directory}: there are no facts; `inferometer import PATH --into DIR` makes them"
@@ -118,11 +128,25 @@ def opened(directory: Path) -> Iterator[Facts]:
         yield facts
 
 
+def chosen(facts: Facts, dataset: str) -> list[History]:
+    """Return the datasets of a store, or the one that is named, by its whole name or a short one."""
+    from service.past.backtesting import histories
+    from service.past.imports import short_name
+
+    found = histories(facts)
+    named = [each for each in found if dataset in ("", each.dataset, short_name(each.dataset))]
+    if dataset and not named:
+        there_are = ", ".join(short_name(each.dataset) for each in found) or "none"
+        raise Failure(f"--dataset {dataset}: there is no such import; there are {there_are}")
+    return named
+
+
 def _show(found: dict[str, Any]) -> None:
     where = found["dataset"] or "live facts"
     answer(f"{found['objective']}, {where}: {found['promise']}")
     if not found["total"]:
-        answer("  no data: nothing it counts is kept of that time")
+        hint = "" if found["dataset"] else "; ask an import with --dataset"
+        answer(f"  no data: nothing it counts is kept of that time{hint}")
         return
     kept = found["good"] / found["total"]
     answer(

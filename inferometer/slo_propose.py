@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from inferometer.options import Server, Token
 from inferometer.saying import Failure, say, telling
-from inferometer.slo_backtest import Directory, opened
+from inferometer.slo_backtest import Dataset, Directory, chosen, opened
 from inferometer.watching import Tell, progress
+
+if TYPE_CHECKING:
+    from inferometer.client import Client
 
 
 def propose(
     range_: Annotated[str, typer.Option("--range", help="How many of the last days to look at.")] = "7d",
     directory: Directory = None,
+    dataset: Dataset = "",
     server: Server = None,
     token: Token = None,
 ) -> None:
@@ -25,11 +29,14 @@ def propose(
     Each is marked as a guess and says what it rests on; a model with under 1,000 requests gets
     none. Changes nothing: put in a file what you choose. See docs/slo-propose.md.
     """
+    from inferometer.client import Client
+
     with progress() as tell:
         if directory is None:
-            text, sentences = _asked(range_, server, token, tell)
+            question = {"range": range_, "dataset": dataset}
+            text, sentences = _asked(question, Client(server, token), tell)
         else:
-            text, sentences = _read(range_, directory, tell)
+            text, sentences = _read(range_, (directory, dataset), tell)
     for sentence in sentences:
         say(sentence)
     if not text:
@@ -37,11 +44,9 @@ def propose(
     sys.stdout.write(text)
 
 
-def _asked(range_: str, server: str | None, token: str | None, tell: Tell) -> tuple[str, list[str]]:
-    from inferometer.client import Client
-
+def _asked(question: dict[str, str], client: Client, tell: Tell) -> tuple[str, list[str]]:
     last: dict[str, Any] = {}
-    for last in Client(server, token).lines("/api/v1/proposals", "", range=range_):
+    for last in client.lines("/api/v1/proposals", "", **question):
         if "error" in last:
             raise Failure(f"propose: {last['error']}")
         if "progress" in last:
@@ -49,18 +54,17 @@ def _asked(range_: str, server: str | None, token: str | None, tell: Tell) -> tu
     return last["proposal"], last["sentences"]
 
 
-def _read(range_: str, directory: Path, tell: Tell) -> tuple[str, list[str]]:
+def _read(range_: str, where: tuple[Path, str], tell: Tell) -> tuple[str, list[str]]:
     from service.objectives.section import NotThatError
     from service.objectives.words import duration
-    from service.past.backtesting import histories
     from service.past.proposing import openslo, sentences
     from service.past.proposing import propose as proposed
     from service.store.errors import StoreError
     from slo.proposal import Proposal
 
     proposal = Proposal((), ())
-    with telling(NotThatError, StoreError, OSError), opened(directory) as facts:
-        for told in proposed(histories(facts), duration(range_)):
+    with telling(NotThatError, StoreError, OSError), opened(where[0]) as facts:
+        for told in proposed(chosen(facts, where[1]), duration(range_)):
             if isinstance(told, Proposal):
                 proposal = told
             else:

@@ -8,11 +8,11 @@ from fastapi import APIRouter, HTTPException, Query
 
 from dashboards.pages import USUAL_RANGE
 from service.api.callers import Reader, TheService
+from service.api.histories import Dataset, history_of
 from service.clock import now_us
 from service.objectives.rewriting import moved as rewritten
 from service.objectives.section import NotThatError
 from service.objectives.words import duration, percent
-from service.past.backtesting import History
 from service.past.trying import TrialError, moved
 from service.views import trials
 from service.views.asking import Asked, ViewError, asked
@@ -31,12 +31,13 @@ def trial(
     *,
     range_: Annotated[str, Query(alias="range")] = USUAL_RANGE,
     to: Annotated[str | None, Query(description="ISO 8601 end of the range; none = now")] = None,
-    dataset: Annotated[str, Query(description="an import instead of what is live")] = "",
+    dataset: Dataset = "",
     group: Annotated[str | None, Query(description="one group; none = all together")] = None,
 ) -> dict[str, Any]:
     """Return what the objective would have made of a range: compliance, burn alerts, and its document.
 
-    Stored facts are judged anew, each one, so it equals a recount. Nothing is kept or changed.
+    Stored facts are judged anew, each one, so it equals a recount; what corrections leave out stays
+    out. Nothing is kept or changed.
     """
     known = service.objectives.find(name)
     if known is None:
@@ -48,8 +49,7 @@ def trial(
         question = _question(service, range_, to, dataset)
     except (NotThatError, TrialError, ViewError) as error:
         raise HTTPException(422, str(error)) from None
-    live = History(service.facts, service.fold.of_record)
-    history = service.imports.history(dataset) if dataset else live
+    history = history_of(service, dataset)
     found = service.imports.trying.trial(
         history, objective, from_us=question.from_us, to_us=question.to_us, silent=silent
     )

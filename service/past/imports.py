@@ -44,12 +44,22 @@ class Imports:
         """Return what every import is called, and the recording's own name. One query."""
         return {str(name): short_name(name) for name in self._facts.query(_NAMES)["dataset"].to_pylist()}
 
+    def named(self, name: str) -> str:
+        """Return the import of a name, whole or short. Raises `ViewError` for none, or several. One query."""
+        known = self.names()
+        found = [name] if name in known else [each for each, short in known.items() if short == name]
+        if len(found) == 1:
+            return found[0]
+        cause = "several imports are called so" if found else "there is no such import"
+        there_are = ", ".join(found or known) or "none: see docs/import.md"
+        raise ViewError(f"dataset {name!r}: {cause}; there are {there_are}")
+
     def question(self, question: Asked, dataset: str) -> Asked:
         """Return a question about all the time of an import. Raises `ViewError` for one that is not there."""
+        dataset = self.named(dataset)
         span = self._facts.span("requests", dataset)
-        if not dataset or span is None:
-            known = ", ".join(self.names()) or "none: see docs/import.md"
-            raise ViewError(f"dataset {dataset!r}: there is no such import; there are {known}")
+        if span is None:
+            raise ViewError(f"dataset {dataset!r}: it holds no request")
         from_us = span[0] // MICROS_PER_MINUTE * MICROS_PER_MINUTE
         to_us = (span[1] // MICROS_PER_MINUTE + 1) * MICROS_PER_MINUTE
         return replace(

@@ -18,6 +18,7 @@ from service.objectives.parameters import parameters
 from service.past.backtesting import History
 from slo.backtest import WouldBe, would_have_alerted
 from slo.cells import Cells, fold, merge
+from slo.corrections import Mask, corrected
 from slo.durations import MICROS_PER_DAY
 from slo.errors import ObjectiveError
 from slo.objective import Objective
@@ -98,10 +99,12 @@ class Trying:
     ) -> Trial:
         """Return what an objective would have made of [from_us, to_us). A query an hour, or none.
 
-        Windows that began before `from_us` are full as far as facts are kept. Raises `StoreError`.
+        Windows that began before `from_us` are full as far as facts are kept. What corrections of an
+        objective of this name leave out stays out. Raises `StoreError`.
         """
         begin_us = from_us - max(objective.paired_us, default=0)
-        cells = self.cells(history, objective, begin_us, to_us)
+        mask = Mask.of(history.corrections(objective.name), MICROS_PER_MINUTE)
+        cells = corrected(self.cells(history, objective, begin_us, to_us), mask)
         return Trial(
             objective=objective,
             cells=cells,

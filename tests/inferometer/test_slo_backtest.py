@@ -69,6 +69,15 @@ def test_a_range_that_cannot_be_asked_for(cli, admin, chat, options, told):
     assert said.code == 1 and told in said.err
 
 
+def test_an_import_that_is_not_there_is_told_with_those_that_are(cli, process, chat, admin, recording):
+    asked = cli("slo", "backtest", chat, "--dataset", "nowhere")
+    assert asked.code == 1 and "dataset 'nowhere': there is no such import; there are none" in asked.err
+    assert process("import", recording(), "--into", "incident").code == 0
+    read = process("slo", "backtest", chat, "--dir", "incident", "--dataset", "nowhere")
+    assert read.code == 1 and "there is no such import; there are run" in read.err
+    assert "were good" in process("slo", "backtest", chat, "--dir", "incident", "--dataset", "run").out
+
+
 def test_a_directory_without_facts(cli, chat, tmp_path):
     said = cli("slo", "backtest", chat, "--dir", tmp_path / "nothing")
     assert said.code == 1 and "there are no facts" in said.err
@@ -76,7 +85,7 @@ def test_a_directory_without_facts(cli, chat, tmp_path):
 
 def test_a_directory_that_a_service_holds(cli, service, chat):
     said = cli("slo", "backtest", chat, "--dir", service.data_dir)
-    assert said.code == 1 and f"--server {service.url}" in said.err
+    assert said.code == 1 and f"--server {service.url}, its imports with --dataset" in said.err
 
 
 def test_a_file_with_mistakes_is_refused_with_their_places(cli, admin, chat):

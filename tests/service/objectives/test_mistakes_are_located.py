@@ -139,7 +139,9 @@ def test_no_more_of_a_hostile_file_is_taken_apart_than_the_bounds_allow(monkeypa
 
 def test_a_folder_without_a_file_is_a_clear_error(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
-    with pytest.raises(ObjectiveFileError, match=r"no YAML file; give a folder with files that end in \.yaml"):
+    with pytest.raises(
+        ObjectiveFileError, match=r"no YAML file; give a folder with files that end in \.yaml"
+    ):
         read(tmp_path)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from service.past.backtesting import History
 from service.past.trying import TrialError, Trying, movable, moved
 from slo.cells import fold
+from slo.corrections import Correction, Excluded
 from slo.indicators.availability import Availability
 from slo.indicators.goodput import Goodput
 from slo.indicators.ttft import Ttft
@@ -20,7 +21,7 @@ from telemetry.frame import Frame
 from telemetry.requests import RequestRecord, Status
 
 S = 1_000_000
-HOUR = 3_600 * S
+MINUTE, HOUR = 60 * S, 3_600 * S
 START = 1_700_000_000 * S // HOUR * HOUR
 TTFT = Objective(name="ttft", indicator=Ttft(2 * S), target=Decimal("0.99"), group_by=("tenant",))
 GOODPUT = Objective(name="good", indicator=Goodput(ttft_us=2 * S, e2e_us=9 * S), target=Decimal("0.99"))
@@ -132,3 +133,14 @@ def test_what_an_objective_has_not_cannot_be_moved():
 def test_only_limits_that_are_asked_for_can_be_moved():
     assert movable(GOODPUT) == {"ttft": 2 * S, "e2e": 9 * S}
     assert movable(replace(TTFT, indicator=Availability(patience_us=S))) == {"patience": S}
+
+
+def test_what_corrections_leave_out_of_the_objective_stays_out_of_a_trial():
+    facts = Facts([request(number, 3 * S) for number in range(1, 17)])
+    out = Correction(START, START + 10 * MINUTE, Excluded.ALL)
+    past = History(facts, lambda rows: rows, corrections=lambda name: (out,) if name == "ttft" else ())
+    span = {"from_us": START, "to_us": START + HOUR}
+    left = Trying().trial(past, TTFT, **span).cells
+    at = facts.frames.numbers("ended_at_us").values
+    assert left.sums() == (0, (at >= START + 10 * MINUTE).sum())
+    assert Trying().trial(past, replace(TTFT, name="other"), **span).cells.sums() == (0, len(at))

@@ -1,0 +1,23 @@
+"""Which facts a question about the past is asked of: what is live, or an import."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import HTTPException, Query
+
+from service.past.backtesting import History
+from service.views.asking import ViewError
+from service.wiring import Service
+
+Dataset = Annotated[str, Query(description="an import instead of what is live")]
+
+
+def history_of(service: Service, dataset: str) -> History:
+    """Return an import's facts, or live ones without what corrections leave out; 422 for no import."""
+    if not dataset:
+        return History(service.facts, service.fold.of_record, corrections=service.correcting.of)
+    try:
+        return service.imports.history(service.imports.named(dataset))
+    except ViewError as error:
+        raise HTTPException(422, str(error)) from None
