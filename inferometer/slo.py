@@ -45,6 +45,7 @@ def check(
     from service.objectives.corrections import NamedCorrection
     from service.objectives.files import everything
     from service.objectives.mistakes import Mistake, ObjectiveFileError
+    from slo.durations import written
     from slo.objective import Objective
 
     objectives: list[Objective] = []
@@ -66,6 +67,9 @@ def check(
         return
     for each in objectives:
         answer(f"{each.name}: {each.sentence()}{_groups(each.group_by)}")
+        for pair in each.silent_pairs():
+            windows = f"{written(pair.long_us)} and {written(pair.short_us)}"
+            say(f"{each.name}: its {pair.severity} over {windows} can never fire: {each.why_silent(pair)}")
     for one in corrections:
         answer(f"{one.name}: {one.asked.sentence()}")
 

@@ -7,7 +7,6 @@ No traffic has no burn rate: what rests on it is unknown, neither kept nor broke
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 from typing import Final
 
@@ -59,8 +58,7 @@ def pair_fires(
 def _beyond_chance(objective: Objective, bad: Ints, total: Ints, ratio: Fraction) -> Mask:
     """Return where a ratio is crossed, by more than chance explains: a request or slice is one draw."""
     is_above, scale = above(bad, total, ratio), objective.budgeting.scale
-    few = math.ceil(objective.alerts.proof_below_errors / ratio) * scale
-    doubtful = np.flatnonzero(is_above & (total < few))
+    doubtful = np.flatnonzero(is_above & (total < objective.alerts.few(ratio) * scale))
     is_above[doubtful] = significant(bad[doubtful] // scale, total[doubtful] // scale, ratio)
     return is_above
 

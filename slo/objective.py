@@ -17,6 +17,7 @@ from slo.durations import MICROS_PER_DAY, written
 from slo.errors import ObjectiveError
 from slo.indicator import Indicator
 from slo.pairs import POLICIES, Pair, Policy, usual_policy
+from slo.significance import RISK
 from slo.slices import OCCURRENCES, Budgeting, percent
 from telemetry.columns import TABLE, Kind
 from telemetry.condition import Severity
@@ -146,8 +147,29 @@ class Objective:
         return self.policy, self.period_us, self.target, self.budgeting.scale
 
     def silent_pairs(self) -> tuple[Pair, ...]:
-        """Return the pairs that even a total outage cannot fire, for want of strictness."""
-        return tuple(pair for pair in self.alerts.pairs if self.error_ratio(pair) >= 1)
+        """Return the pairs that even a total outage cannot fire; `why_silent` says why."""
+        return tuple(pair for pair in self.alerts.pairs if self.why_silent(pair))
+
+    def why_silent(self, pair: Pair) -> str:
+        """Return why no outage can fire a pair, '' for one that can be fired.
+
+        The target allows too many bad ones, or the few slices of its long window, all of them bad,
+        would be no proof (`slo.significance`).
+        """
+        ratio, slice_us = self.error_ratio(pair), self.budgeting.slice_us
+        if ratio >= 1:
+            most, factor = float(1 / self.budget), float(pair.factor(self.period_us))
+            return (
+                f"with every request bad the budget burns {most:g}x too fast, "
+                f"and it takes more than {factor:g}x"
+            )
+        slices = pair.long_us // slice_us if slice_us else self.alerts.few(ratio)
+        if slices < self.alerts.few(ratio) and ratio**slices >= RISK:
+            return (
+                f"that all {slices} slices of {written(pair.long_us)} are bad "
+                f"does not prove more than {float(ratio):.1%} of them to be"
+            )
+        return ""
 
     def sentence(self) -> str:
         """Return what is promised: `99.9 % of requests: first token within 2s, over 30d`."""
@@ -233,12 +255,7 @@ _CHECKS: Final = (_check_name, _check_target, _check_window, _check_columns, _ch
 
 
 def _never(objective: Objective, easiest: Pair) -> ObjectiveError:
-    factor = easiest.factor(objective.period_us)
-    most = 1 / objective.budget
-    cause = (
-        f"no {easiest.severity} could ever fire: with every request bad the budget burns "
-        f"{float(most):g}x too fast, and it takes more than {float(factor):g}x"
-    )
+    cause = f"no {easiest.severity} could ever fire: {objective.why_silent(easiest)}"
     return ObjectiveError("target", cause, "raise the target, or use alert policy tickets or none")
 
 

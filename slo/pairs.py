@@ -8,6 +8,7 @@ that gives the workbook's 14.4, 6, 3 and 1 exactly; for 28 days 13.44, 5.6, 2.8 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
@@ -43,6 +44,10 @@ class Policy:
     name: str
     pairs: tuple[Pair, ...]
     proof_below_errors: int = 100
+
+    def few(self, ratio: Fraction) -> int:
+        """Return of how many requests on a threshold of this ratio needs no proof."""
+        return math.ceil(self.proof_below_errors / ratio)
 
 
 def _pair(severity: Severity, long_us: int, short_us: int, percent: int) -> Pair:

@@ -62,7 +62,7 @@ const burnDown = (one) => {
 };
 
 // Alerts are judged for each group by itself: without one, the group that burns a pair the fastest stands for it.
-const firing = (p) => (p.groups > 1 && p.fires ? `<span class="tag firing">${number(p.fires)} of ${number(p.groups)}</span>` : tag(p.fires ? "firing" : "inactive"));
+const firing = (p) => p.never ? `<span class="sub" title="${esc(p.never)}">can never fire</span>` : (p.groups > 1 && p.fires ? `<span class="tag firing">${number(p.fires)} of ${number(p.groups)}</span>` : tag(p.fires ? "firing" : "inactive"));
 const fastest = (one) => (one.group !== null || !one.pairs.length ? "" : `<p class="note">Each group is judged by itself; shown is the fastest, by the first pair ${anchor("/objectives", { name: one.name, group: one.pairs[0].group }, esc(one.pairs[0].group))}.</p>`);
 const pairs = (one) =>
   table([

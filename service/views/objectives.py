@@ -137,6 +137,7 @@ def _pairs(one: Chosen) -> list[dict[str, Any]]:
                 "long": written(pair.long_us),
                 "short": written(pair.short_us),
                 "factor": float(pair.factor(one.objective.period_us)),
+                "never": one.objective.why_silent(pair),
                 "long_burn": promises.ratio(verdict.window(pair.long_us).burn),
                 "short_burn": promises.ratio(verdict.window(pair.short_us).burn),
                 "fires": int((judgement.answers[at, groups] == YES).sum()),

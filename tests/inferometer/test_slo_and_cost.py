@@ -42,6 +42,36 @@ def test_every_mistake_of_every_file_is_told_with_its_place(cli, tmp_path):
     assert [line.split("bad.yaml:")[1].split(":")[0] for line in told] == ["3", "13", "14", "15", "15"]
 
 
+LOW = """\
+apiVersion: openslo/v1
+kind: SLO
+metadata: {name: low}
+spec:
+  service: chat
+  indicator:
+    metadata: {name: low}
+    spec:
+      thresholdMetric: {metricSource: {type: inferometer, spec: {indicator: ttft}}}
+  timeWindow: [{duration: 30d, isRolling: true}]
+  budgetingMethod: Occurrences
+  objectives: [{op: lte, value: 2, targetPercent: 90}]
+"""
+
+
+def test_an_alert_that_can_never_fire_is_told_and_a_severity_that_cannot_is_refused(cli, tmp_path):
+    file = tmp_path / "low.yaml"
+    file.write_text(LOW)
+    said = cli("slo", "check", file)
+    assert said.code == 0 and said.out.count("\n") == 1
+    told = "low: its page over 1h and 5m can never fire: with every request bad the budget burns 10x too fast"
+    assert [line for line in said.err.splitlines() if "never" in line] == [
+        f"{told}, and it takes more than 14.4x"
+    ]
+    file.write_text(LOW.replace("90}", "80}"))
+    said = cli("slo", "check", file)
+    assert said.code == 1 and "low.yaml:12:" in said.err and "no page could ever fire" in said.err
+
+
 def test_status_before_any_request_says_that_nothing_is_known(cli, admin):
     said = cli("slo", "status")
     assert said.code == 0 and not said.out

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from slo.burn import YES, pair_fires
 from slo.durations import MICROS_PER_DAY
 from slo.errors import ObjectiveError
 from slo.indicators.ttft import Ttft
 from slo.objective import Rolling
+from slo.slices import RatioTimeslices, Timeslices
 
 
 @pytest.mark.parametrize(
@@ -42,6 +48,41 @@ def test_refused_with_the_reason(objective_of, changes, subject, reason):
 def test_a_low_target_is_accepted_while_each_severity_can_fire(objective_of):
     objective = objective_of(target=Decimal("0.9"))
     assert [float(pair.factor(objective.period_us)) for pair in objective.silent_pairs()] == [14.4]
+
+
+def fires_in_an_outage(objective, pair):
+    """Return whether a pair fires when all that its long window can hold is bad."""
+    slice_us = objective.budgeting.slice_us
+    most = pair.long_us // slice_us * objective.budgeting.scale if slice_us else 10**9
+    all_bad = np.array([most]), np.array([most])
+    return pair_fires(objective, pair, long=all_bad, short=all_bad)[0] == YES
+
+
+@given(
+    target=st.decimals("0.05", "0.9999", places=4),
+    days=st.sampled_from([7, 28, 30]),
+    slice_minutes=st.sampled_from([None, 1, 5]),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_pair_is_silent_exactly_if_a_total_outage_does_not_fire_it(
+    objective_of, target, days, slice_minutes
+):
+    changes = {"target": target, "window": Rolling(days * MICROS_PER_DAY)}
+    if slice_minutes:
+        changes["budgeting"] = RatioTimeslices(slice_minutes * 60_000_000)
+    with suppress(ObjectiveError):  # where all pairs of a severity are silent
+        objective = objective_of(**changes)
+        silent = [not fires_in_an_outage(objective, pair) for pair in objective.alerts.pairs]
+        assert silent == [pair in objective.silent_pairs() for pair in objective.alerts.pairs]
+
+
+def test_slices_too_few_to_prove_anything_are_refused_with_the_reason(objective_of):
+    """In 6 h there are 72 slices of 5 m; 95.9 % of them bad, week's pages ask for, cannot be told from 98 %."""
+    slices = Timeslices(5 * 60_000_000, Decimal("0.9"))
+    week = {"window": Rolling(7 * MICROS_PER_DAY), "budgeting": slices}
+    with pytest.raises(ObjectiveError, match="no page could ever fire: that all 72 slices of 6h are bad"):
+        objective_of(target=Decimal("0.731"), **week)
+    assert objective_of(target=Decimal("0.74"), **week).silent_pairs()
 
 
 def test_a_low_target_is_accepted_without_alerts(objective_of):
