@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import Final
 
 from collector.engines import Engine, Prefix, Signal
+from collector.scraping.exposition import family_of
 from telemetry.identity import Vantage
 
 _FRONTEND: Final = Prefix("dynamo_frontend_")
@@ -78,6 +79,9 @@ router_overhead_block_hashing_ms router_overhead_indexer_find_matches_ms
 router_overhead_scheduling_ms router_overhead_seq_hashing_ms router_overhead_total_ms
 """)
 
+_WORKERS_OWN: Final = frozenset(family_of(name) for signal in _WORKER_SIGNALS for name in signal.series())
+"""A frontend with a worker in its process shows these too; its view has them in its own words."""
+
 FRONTEND: Final = Engine(
     name="dynamo",
     title="Dynamo frontend",
@@ -88,7 +92,7 @@ FRONTEND: Final = Engine(
     model_labels=("model",),
     vantage=Vantage.EDGE,
     signals=_FRONTEND_SIGNALS,
-    unused=_UNUSED,
+    unused=_UNUSED | _WORKERS_OWN,
     expected=("requests_running", "generation_tokens_total"),
     advice="its families are empty until the first request",
 )

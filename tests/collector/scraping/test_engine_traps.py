@@ -193,6 +193,12 @@ def test_a_routers_view_is_never_an_engines_own(web, line, vantage):
     assert (sample.vantage, sample.requests_running) == (vantage, 1)
 
 
+def test_a_frontend_with_a_worker_in_its_process_has_no_family_nobody_knows():
+    told = normalise(page("dynamo_frontend_active_requests 2", "dynamo_component_total_blocks 64"))
+    assert (told.title, told.families.unknown) == ("Dynamo frontend", [])
+    assert told.families.unused == ["dynamo_component_total_blocks"]
+
+
 # Ray
 
 
