@@ -1,4 +1,4 @@
-"""Our rules, evaluated by Prometheus, beside our own engine on the same minutes of traffic."""
+"""Our rules, evaluated by Prometheus every minute, beside our own engine on the same traffic."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from slo.ring import Ring
 from telemetry.condition import Severity
 
 MINUTE = 60_000_000
-MINUTES = 10 * 60
-ASKED = range(7, MINUTES, 13)
+MINUTES = 30 * 60
+"""So long that the window of a day has begun to forget."""
 CLOSE = Fraction(1, 1_000)
 SPEC = """\
 apiVersion: openslo/v1
@@ -51,7 +51,7 @@ def traffic():
 
 @pytest.fixture(scope="module")
 def judged(traffic):
-    """The engine's answer at the end of each asked minute: error ratio by window, severities that fire."""
+    """The engine's answer at the end of each minute: error ratio by window, severities that fire."""
     good, total = traffic
     objective = Objective(name="up", indicator=Availability(), target=Decimal("0.99"))
     ring = Ring(windows_us=objective.windows_us, now_us=0)
@@ -60,13 +60,12 @@ def judged(traffic):
         ring.advance(minute * MINUTE)
         one = np.array([minute]), good[minute : minute + 1], total[minute : minute + 1]
         ring.add(Cells.of([()], group=np.zeros(1, np.int64), bucket=one[0], good=one[1], total=one[2]))
-        if minute + 1 in ASKED:
-            judgement = judge(objective, ring.counts())
-            ratios = {
-                each.window_us: 1 - Fraction(each.good, each.total) for each in judgement.verdict(0).windows
-            }
-            firing = {severity: bool(judgement.holds(severity)[0] > 0) for severity in Severity}
-            found[minute + 1] = ratios, firing, _in_doubt(objective, ratios)
+        judgement = judge(objective, ring.counts())
+        ratios = {
+            each.window_us: 1 - Fraction(each.good, each.total) for each in judgement.verdict(0).windows
+        }
+        firing = {severity: bool(judgement.holds(severity)[0] > 0) for severity in Severity}
+        found[minute + 1] = ratios, firing, _in_doubt(objective, ratios)
     return found
 
 
@@ -120,8 +119,9 @@ def test_ratios_agree_and_alerts_fire_in_the_same_minutes(traffic, judged, conve
             ]
         )
     )
-    fired = [firing for _, firing, _ in judged.values()]
-    assert {each[Severity.PAGE] for each in fired} == {True, False}
-    assert len(questions) > 400
+    fired = [firing for _, firing, in_doubt in judged.values() if not in_doubt]
+    assert len(fired) > 0.95 * MINUTES, "what rounding may decide is rare"
+    assert all({each[severity] for each in fired} == {True, False} for severity in Severity)
+    assert len(questions) > 9 * MINUTES
     content, said = promtool("test", "rules", tmp_path / "test.yaml")
     assert content, said[:4_000]
