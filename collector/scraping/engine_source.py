@@ -31,8 +31,8 @@ _MAX_VERSION_BYTES: Final = 4096
 class EngineSource:
     """One engine's page. `read` is called from one thread of its own.
 
-    A page that costs its server more than 250 ms is left in peace for four times as long. When
-    it cannot be read, the replicas last seen on it are sent with `up` false and nothing else.
+    A page that costs its server or us more than 250 ms is left in peace for four times as long.
+    When it cannot be read, the replicas last seen on it are sent with `up` false and nothing else.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class EngineSource:
         if begun >= self._rest_until:
             try:
                 records, faults = self._read_page(now_us)
+                self._rest_after(elapsed_us(begun))
                 error = f"read {self.name}: " + "; ".join(faults) if faults else None
             except (WebError, PageError) as trouble:
                 error = str(trouble)
@@ -74,10 +75,12 @@ class EngineSource:
         )
         return Reading(records=tuple(records), health=health)
 
+    def _rest_after(self, took_us: int) -> None:
+        if took_us > _HEAVY_PAGE_US:
+            self._rest_until = time.monotonic() + _REST_FACTOR * took_us / 1e6
+
     def _read_page(self, now_us: int) -> tuple[list[Record], list[str]]:
         answer = fetch(self.target.url, timeout_seconds=self._timeout)
-        if answer.took_us > _HEAVY_PAGE_US:
-            self._rest_until = time.monotonic() + _REST_FACTOR * answer.took_us / 1e6
         engine, page = self._read_as(answer.body)
         readings = read_ranks(engine, page)
         events = [event for reading in readings if (event := self._restart(reading, now_us))]
