@@ -72,6 +72,15 @@ class Grid:
         self._widen(page)
         self._counts[:, buckets % self._rows, : page.shape[2]] = page
 
+    def busy(self) -> Ints:
+        """Return the groups of which anything is held."""
+        return np.flatnonzero(self._counts[1].any(axis=0))
+
+    def keep(self, columns: Ints) -> None:
+        """Forget every group but these, which come to stand beside each other."""
+        self._counts[:, :, : len(columns)] = self._counts[:, :, columns]
+        self._counts[:, :, len(columns) :] = 0
+
     def _widen(self, counts: NDArray[np.integer]) -> None:
         largest = int(counts.max(initial=0))
         if largest > np.iinfo(self._counts.dtype).max:

@@ -194,12 +194,19 @@ class Ring:
         return Page(held.start, self._grid.page(np.arange(held.start, held.stop))[:, :, : len(self._keys)])
 
     def restore(self, keys: Sequence[Key], pages: Iterable[Page]) -> None:
-        """Fill an empty ring with pages of another, whose groups were `keys`. A pass over the ring."""
+        """Fill an empty ring with pages of another, whose groups were `keys`. Two passes over the ring.
+
+        Groups of which nothing is held any more are forgotten: they make room under the cap.
+        """
         self._columns_of(keys)
         for page in pages:
             held = self._held(page.first, page.first + page.counts.shape[1])
             cells = page.counts[:, held.start - page.first : held.stop - page.first]
             self._grid.fill(np.arange(held.start, held.stop), cells)
+        if len(busy := self._grid.busy()) < len(keys):
+            self._keys = [keys[at] for at in busy]
+            self._columns = {key: at for at, key in enumerate(self._keys)}
+            self._grid.keep(busy)
         self.correct(())
 
     def advance(self, now_us: int) -> None:

@@ -109,7 +109,9 @@ class ObjectiveCounts:
     def restore(self, kept: Checkpoint) -> None:
         """Take up a checkpoint, before `load` tells what was written since. Raises what reading it raises."""
         self.ring.restore(kept.keys, kept.pages())
-        self.grown.know(kept.keys)
+        self.grown.know(self.ring.keys)
+        if self.ring.keys != kept.keys:
+            self._days.update(kept.listed)  # each page tells of other groups from now on
 
     def changed(self) -> tuple[tuple[Key, ...], dict[int, Page]] | None:
         """Return the groups, and by day what changed since the last call; None while not all is written."""

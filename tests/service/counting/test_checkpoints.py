@@ -162,6 +162,20 @@ def test_counts_that_outgrow_two_bytes_are_kept_whole(tmp_path):
     assert found == right and found["a",][1][0] == 2**41
 
 
+def test_groups_that_were_idle_for_longer_than_is_held_make_room(tmp_path):
+    house = House(tmp_path, group_cap=3)
+    house.count(("_gone", 31 * MINUTES_A_DAY - 1_500, True), ("a", 9_000, False), ("b", 6_000, True))
+    house.count(("b", 0, True))
+    house.keep()
+    later = NOW_US + 2_000 * MICROS_PER_MINUTE
+    found, right = house.restart(later)
+    assert found == right and set(found) == {("a",), ("b",)}
+    house.keep(later)
+    assert house.checkpoints.find(OBJECTIVE.version).keys == (("a",), ("b",))
+    found, right = house.restart(later)
+    assert found == right
+
+
 def test_only_days_that_changed_are_written_again(tmp_path):
     house = House(tmp_path)
     house.count(*[("a", days * MINUTES_A_DAY, True) for days in range(5)])
