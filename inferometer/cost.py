@@ -38,7 +38,7 @@ def show(
     currency = view["currency"]
     if not view["classes"]:
         _energy(view["energy"], currency)
-        answer(view["check"])
+        answer(view["check"]["words"])
         return
     classes = [
         (row["class"], _money(row["amount_nano"]), _share(row["share"]), row["meaning"])
@@ -50,7 +50,7 @@ def show(
         "by tenant and model", ("tenant", "model", f"#{currency}", "#useful", "#per million tokens"), tenants
     )
     _energy(view["energy"], currency)
-    answer(view["check"])
+    answer(view["check"]["words"])
     if view["unpriced"]:
         say(f"without a price, so not in the sums: {view['unpriced']} (inferometer up --price MODEL=PRICE)")
 

@@ -239,6 +239,7 @@ def _weight(gpu: Mapping[str, Any]) -> tuple[Any, ...]:
     idle = bool(gpu["waiting"]) and gpu["sm"] is not None and gpu["sm"] < fleet.IDLE_RATIO
     return (
         _TROUBLE.get(gpu["state"], 9),
+        not gpu["concerns"],
         not idle,
         gpu["pool"] or "",
         gpu["replica"] or "",
@@ -262,6 +263,10 @@ def _opening(
     sentences = [Sentence(said)]
     if silent or lost:
         sentences.append(Sentence(f"{lost} lost, {silent} not heard of: that is not idle and not well."))
+    ill = [gpu for gpu in listed if gpu["concerns"]]
+    if ill:
+        first = f"{ill[0]['gpu_uuid']}: {ill[0]['concerns'][0]}"
+        sentences.append(Sentence(f"Not well though at work: {plural(len(ill), 'GPU')}. {first}."))
     sentences += [
         Sentence(
             f"{_pool_name(pool)}: {pool['idle_while_waiting']} of {plural(pool['gpus'], 'GPU')} "
@@ -274,7 +279,7 @@ def _opening(
     ]
     sentences += causes[:2]
     bad = lost or causes or any(pool["idle_while_waiting"] for pool in pools)
-    return Opening(Tone.BAD if bad else Tone.WARN if silent else Tone.GOOD, sentences)
+    return Opening(Tone.BAD if bad else Tone.WARN if silent or ill else Tone.GOOD, sentences)
 
 
 def _pool_name(pool: Mapping[str, Any]) -> str:

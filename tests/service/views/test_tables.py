@@ -213,7 +213,11 @@ def test_what_is_wrong_with_a_gpu_stands_beside_its_state(own_story):
         GpuSample(at_us=at_us, gpu_uuid="GPU-lost", host="h", up=False),
     ]  # fmt: skip
     own_story.store("gpu_samples", rows)
-    _, body = gpus.view(own_story.facts, own_story.asked(), fleet_of(own_story), [])
+    opening, body = gpus.view(own_story.facts, own_story.asked(), fleet_of(own_story), [])
+    assert "Not well though at work: 1 GPU. GPU-ill: the driver asks for a reset of the GPU." in texts(
+        opening
+    )
+    assert [row["gpu_uuid"] for row in body["gpus"]][:2] == ["GPU-lost", "GPU-ill"]
     concerns = {row["gpu_uuid"]: row["concerns"] for row in body["gpus"]}
     assert concerns["GPU-ill"] == [
         "the driver asks for a reset of the GPU",
