@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from collector.backoff import Backoff
 from collector.clock import HostClock
-from collector.web import Answer, WebError, connection_to, exchange
+from collector.web import Answer, WebError, WebTooLate, connection_to, exchange
 from journal import Entry, Journal, JournalError
 from telemetry.wire import CONTENT_TYPE, MAX_BODY_BYTES
 
@@ -78,9 +78,9 @@ class Link:
         kept = self._connection is not None
         try:
             return self._post(body)
-        except WebError:
+        except WebError as error:
             self.close()
-            if not kept:
+            if not kept or isinstance(error, WebTooLate):
                 raise
         try:
             return self._post(body)

@@ -28,6 +28,10 @@ class WebError(Exception):
     """An exchange that brought no answer: operation, URL without credentials, cause and hint."""
 
 
+class WebTooLate(WebError):  # noqa: N818 - told apart by what the caller does next
+    """There may be an answer, later than one is waited for: to ask again at once would only burden."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What a server answered: HTTP status, headers by lower-case name, body, time in microseconds."""
@@ -82,8 +86,8 @@ def exchange(
 ) -> Answer:
     """GET, or POST a body, and return whatever is answered, an error status too.
 
-    Raises `WebError` when no whole answer of at most `max_bytes` comes within the time; the
-    connection is then of no further use.
+    Raises `WebError` when no whole answer of at most `max_bytes` comes within the time
+    (`WebTooLate` when it was the time); the connection is then of no further use.
     """
     begun = time.monotonic()
     method = "GET" if body is None else "POST"
@@ -98,11 +102,11 @@ def exchange(
             answered = _body(response, max_bytes)
     except (OSError, HTTPException) as error:
         if isinstance(error, TimeoutError) or elapsed_us(begun) >= timeout_seconds * 1e6:
-            raise WebError(_late(subject, timeout_seconds)) from None
+            raise WebTooLate(_late(subject, timeout_seconds)) from None
         cause = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise WebError(f"{subject}: {cause}; is it running and listening there?") from None
     if deadline.passed:
-        raise WebError(_late(subject, timeout_seconds))
+        raise WebTooLate(_late(subject, timeout_seconds))
     if len(answered) > max_bytes:
         raise WebError(f"{subject}: answered more than {max_bytes:,} bytes; is this the right page?")
     names = {name.lower(): value for name, value in response.getheaders()}

@@ -17,7 +17,7 @@ from collector.agent import Agent
 from collector.clock import HostClock
 from collector.settings import Settings
 from collector.shipper import Pace, Shipper
-from collector.web import Answer, WebError
+from collector.web import Answer, WebError, WebTooLate
 from journal import Journal, Limits, Sealed
 from telemetry.wire import split
 
@@ -118,6 +118,17 @@ def test_a_service_that_answers_too_slowly_is_no_answer_and_loses_nothing(
     slow[0] = False
     eventually(lambda: not journal.stats().batches)
     shipper.stop(grace_seconds=5)
+
+
+def test_a_service_that_became_slow_gets_a_batch_once_a_try(web, monkeypatch):
+    monkeypatch.setattr(shipping, "_TIMEOUT_SECONDS", 0.2)
+    link = shipping.Link(web.url, "t")
+    assert link.post(b"first").status == 200  # the connection is kept
+    web.answer = lambda handler, _: (time.sleep(0.5), handler.reply(200, b""))
+    with pytest.raises(WebTooLate):
+        link.post(b"second")
+    link.close()
+    assert [body for _, _, body in web.asked] == [b"first", b"second"]
 
 
 def alone(tmp_path, name, **given):
