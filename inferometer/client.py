@@ -15,6 +15,7 @@ from inferometer.saying import Failure
 DEFAULT_URL = "http://127.0.0.1:8460"
 TIMEOUT_SECONDS = 30.0
 _RUNNING = "is `inferometer up` running there? (--server, INFEROMETER_URL)"
+_ALLOWED = "give an admin token with --token or INFEROMETER_TOKEN"
 
 
 class Client:
@@ -53,27 +54,32 @@ class Client:
             ) as answer:
                 if not answer.is_success:
                     answer.read()
-                    raise Failure(f"POST {self.url}{path}: {answer.status_code}: {_detail(answer)}")
+                    raise self._refused("POST", path, answer)
                 yield from map(json.loads, answer.iter_lines())
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Failure(f"POST {self.url}{path}: {error or type(error).__name__}; {_RUNNING}") from None
+        except ValueError:
+            raise Failure(f"POST {self.url}{path}: it does not answer with JSON; {_RUNNING}") from None
 
     def _call(self, method: str, path: str, **more: Any) -> Any:
         try:
             answer = self._http.request(method, path, **more)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Failure(f"{method} {self.url}{path}: {error or type(error).__name__}; {_RUNNING}") from None
-        if answer.status_code in {401, 403}:
-            raise Failure(
-                f"{method} {self.url}{path}: {_detail(answer)}; "
-                "give an admin token with --token or INFEROMETER_TOKEN"
-            )
         if not answer.is_success:
-            raise Failure(f"{method} {self.url}{path}: {answer.status_code}: {_detail(answer)}")
+            raise self._refused(method, path, answer)
         try:
             return answer.json() if answer.content else None
         except ValueError:
             raise Failure(f"{method} {self.url}{path}: it does not answer with JSON; {_RUNNING}") from None
+
+    def _refused(self, method: str, path: str, answer: httpx.Response) -> Failure:
+        """Return what a service that refused said, and what to do where it could not know."""
+        asked, told = f"{method} {self.url}{path}", _detail(answer)
+        if answer.status_code in {401, 403}:
+            return Failure(f"{asked}: {told}; {_ALLOWED}")
+        hint = f"; {_RUNNING}" if told == answer.reason_phrase else ""
+        return Failure(f"{asked}: {answer.status_code}: {told}{hint}")
 
 
 def _detail(answer: httpx.Response) -> str:

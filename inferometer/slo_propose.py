@@ -51,6 +51,8 @@ def _asked(question: dict[str, str], client: Client, tell: Tell) -> tuple[str, l
             raise Failure(f"propose: {last['error']}")
         if "progress" in last:
             tell(f"{last['progress']:.0%} read")
+    if "proposal" not in last:
+        raise Failure("propose: the service ended its answer before it was whole; ask again")
     return last["proposal"], last["sentences"]
 
 

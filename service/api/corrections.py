@@ -79,7 +79,8 @@ def end(correction_id: str, body: Ended, service: TheService, caller: Admin) -> 
     at_us = now_us()
     ending = Ending(by=caller.name, at_us=at_us, why=body.why, until_us=0 if body.withdraw else at_us)
     if not service.state.corrections.end(correction_id, ending):
-        raise HTTPException(404, f"no correction that could be ended has the id {correction_id!r}")
+        listed = "`inferometer slo correct list` has all"
+        raise HTTPException(404, f"no correction that could be ended has the id {correction_id!r}; {listed}")
     _audit(service, caller.name, "withdraw correction" if body.withdraw else "end correction", correction_id)
 
 
@@ -88,7 +89,7 @@ def history(name: str, service: TheService, _caller: Reader) -> list[VersionAnsw
     """Return every version of an objective, also of one that is gone: what it promised, from when to when."""
     found = versions(service, name)
     if not found:
-        raise HTTPException(404, f"no objective was ever called {name!r}")
+        raise HTTPException(404, f"no objective was ever called {name!r}; `inferometer slo list` has all")
     return found
 
 

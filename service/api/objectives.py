@@ -117,7 +117,7 @@ def one(name: str, service: TheService, _caller: Reader) -> OneObjective:
     """Return one objective with its document and its versions."""
     written = service.in_force.asked.find(name)
     if written is None:
-        raise HTTPException(404, f"no objective is called {name!r}")
+        raise HTTPException(404, f"no objective is called {name!r}; `inferometer slo list` has all")
     told = _told(service, written, _since(service))
     return OneObjective(**told, document=written.document, versions=versions(service, name))
 
@@ -155,7 +155,7 @@ def withdraw(name: str, service: TheService, caller: Admin) -> None:
     """Withdraw an objective that the API was given; its versions and counts stay, its alerts end."""
     if not service.state.objective_documents.remove(name):
         _refuse_of_file(service, name)
-        raise HTTPException(404, f"the API was given no objective {name!r}")
+        raise HTTPException(404, f"the API was given no objective {name!r}; `inferometer slo list` has all")
     _audit(service, caller.name, "withdraw objective", name)
     service.in_force.ask()
 

@@ -41,7 +41,7 @@ def trial(
     """
     known = service.objectives.find(name)
     if known is None:
-        raise HTTPException(404, f"no objective called {name!r} is in force")
+        raise HTTPException(404, f"no objective called {name!r} is in force; `inferometer slo list` has all")
     try:
         limits = dict(map(_moved, move))
         wanted = None if target is None else percent(target)

@@ -9,7 +9,7 @@ import pytest
 
 
 class Stranger(BaseHTTPRequestHandler):
-    """Answers every GET with what its server was told to."""
+    """Answers every GET and POST with what its server was told to."""
 
     def do_GET(self):
         status, headers, body = self.server.told
@@ -19,6 +19,8 @@ class Stranger(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815 - the name its server asks for
 
     def log_message(self, *_told):
         """Say nothing."""
@@ -55,6 +57,22 @@ def stranger():
 )
 def test_a_strange_answer_is_told(cli, stranger, answer, cause):
     said = cli("alert", "list", "--server", stranger(*answer))
+    assert said.code == 1 and cause in said.err
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        ((200, b"<html>welcome</html>"), "does not answer with JSON"),
+        ((200, b"\xff\xfe"), "does not answer with JSON"),
+        ((200, b""), "ended its answer before it was whole"),
+        ((404, b"nothing here"), "404: Not Found; is `inferometer up` running there?"),
+        ((403, b'{"detail": "for agents"}'), "for agents; give an admin token with --token"),
+        ((422, b'{"detail": "range: odd"}'), "422: range: odd"),
+    ],
+)
+def test_a_strange_answer_in_lines_is_told(cli, stranger, answer, cause):
+    said = cli("slo", "propose", "--server", stranger(*answer))
     assert said.code == 1 and cause in said.err
 
 
