@@ -79,6 +79,14 @@ POLICIES: Final[dict[str, Policy]] = {
                 _pair(_TICKET, 3 * _DAY, 6 * _HOUR, 43),
             ),
         ),
+        # Of a day only the two shortest are parts.
+        Policy(
+            name="workbook-1d",
+            pairs=(
+                _pair(_PAGE, _HOUR, 5 * _MINUTE, 25),
+                _pair(_TICKET, 6 * _HOUR, 30 * _MINUTE, 50),
+            ),
+        ),
         Policy(
             name="tickets",
             pairs=(
@@ -92,5 +100,6 @@ POLICIES: Final[dict[str, Policy]] = {
 
 
 def usual_policy(period_us: int) -> str:
-    """Return the policy of an objective that names none: the workbook's, or its weekly form."""
-    return "workbook" if period_us >= 28 * MICROS_PER_DAY else "workbook-7d"
+    """Return the policy of an objective that names none: the workbook's, or its weekly or daily form."""
+    days = period_us / _DAY
+    return "workbook" if days >= 28 else "workbook-7d" if days >= 7 else "workbook-1d"

@@ -17,6 +17,7 @@ from slo.errors import ObjectiveError
 from slo.indicators.ttft import Ttft
 from slo.objective import Rolling
 from slo.slices import RatioTimeslices, Timeslices
+from telemetry.condition import Severity
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,8 @@ from slo.slices import RatioTimeslices, Timeslices
         ({"selector": (("modle", "x"),)}, "selector", "no text column"),
         ({"window": Rolling(31 * MICROS_PER_DAY)}, "window", "up to 30d"),
         ({"window": Rolling(90_000_000)}, "window", "whole minutes"),
-        ({"window": Rolling(MICROS_PER_DAY)}, "policy", "looks back"),
+        ({"window": Rolling(MICROS_PER_DAY // 4)}, "policy", "workbook-1d looks back 6h"),
+        ({"window": Rolling(MICROS_PER_DAY), "policy": "workbook"}, "policy", "looks back"),
         ({"policy": "weekly"}, "policy", "no alert policy"),
     ],
 )
@@ -113,6 +115,15 @@ def test_other_periods_have_the_published_factors(objective_of):
     ]  # fmt: skip
     assert week.policy == "workbook-7d"
     assert week.alerts.pairs[0].factor(week.period_us) == Fraction("13.44")
+
+
+@pytest.mark.parametrize("hours", [7, 12, 24, 72, 167, 168, 300, 671, 672, 720])
+def test_any_period_from_seven_hours_on_is_alerted_on_before_its_budget_is_spent(objective_of, hours):
+    objective = objective_of(window=Rolling(hours * MICROS_PER_DAY // 24))
+    assert {pair.severity for pair in objective.alerts.pairs} == set(Severity)
+    for pair in objective.alerts.pairs:
+        assert pair.share < 1 and pair.long_us < objective.period_us
+        assert pair.factor(objective.period_us) > Fraction(1, 2)
 
 
 def test_version_changes_with_what_a_verdict_depends_on_and_with_nothing_else(objective_of):

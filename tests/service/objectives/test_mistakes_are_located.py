@@ -58,7 +58,7 @@ def test_the_message_has_a_line_an_editor_can_jump_to(chat):
         ("[model, tenant]", "[model, model]", 17, "a column is named twice", "name each column once"),
         ("[model, tenant]", "model", 17, "must be a list", "begin each entry with a dash"),
         ("duration: 30d", "duration: 90d", 19, "90d is not a window", "write 30d"),
-        ("duration: 30d", "duration: 1d", 19, "no longer", "lengthen the window"),
+        ("duration: 30d", "duration: 6h", 19, "no longer", "lengthen the window"),
         ("isRolling: true", "isRolling: false", 19, "timeWindow[0].calendar is missing", "docs/objectives.md"),
         ("isRolling: true", "isRolling: maybe", 20, "neither true nor false", "write true or false"),
         ("Occurrences", "Timeslice", 21, "budgets are not counted in 'Timeslice'", "did you mean Timeslices?"),

@@ -93,7 +93,6 @@ def test_requests_are_the_usual_way(chat):
         ("2026-01-01 00:00:00", "2026-01-01 00:00:01", 19, "not a minute of a local calendar", "write a start"),
         ("        timeZone: Europe/Berlin\n", "", 21, "calendar.timeZone is missing", "docs/objectives.md"),
         ("timeZone", "timezone", 23, "calendar.timezone is not a field", "did you mean timeZone?"),
-        ("1M", "1d", 19, "the window is no longer", "policy none"),
     ],
 )  # fmt: skip
 def test_a_mistaken_calendar_is_told_at_its_place(by_month, mistakes_of, old, new, line, cause, hint):
