@@ -83,6 +83,11 @@ def examine(settings: Settings) -> list[Check]:
     return [*_gpus(settings), *_engines(settings), *_service(settings), *_disk(settings)]
 
 
+def _ended(error: Exception) -> str:
+    """Return what an error says as a sentence; some end with a question of their own."""
+    return str(error) if str(error).endswith("?") else f"{error}."
+
+
 def _within(seconds: float, work: Callable[[], T]) -> T:
     """Return what `work` returns; raises `TimeoutError` and leaves it behind when it hangs."""
     future: Future[T] = Future()
@@ -110,7 +115,9 @@ def _gpus(settings: Settings) -> Iterator[Check]:
         return
     except (DriverError, DriverBusy) as error:
         status = Status.FAIL if settings.expected_gpus else Status.WARN
-        yield Check("driver", status, f"No GPU can be read: {error}.", "without a GPU set gpus = false")
+        yield Check(
+            "driver", status, f"No GPU can be read: {_ended(error)}", "without a GPU set gpus = false"
+        )
         return
     yield _count(settings, [source.name.removeprefix("gpu:") for source in found])
     yield _kernel_log(settings)
@@ -307,7 +314,7 @@ def _engine(settings: Settings, target: EngineTarget, sample: EngineSample | Non
         engine = recognise(body)
         page = engine.page(body) if engine else parse(body, ())
     except (WebError, PageError) as error:
-        return Check(name, Status.FAIL, f"{error}.", "is it running, and is its address right?")
+        return Check(name, Status.FAIL, _ended(error), "is it running, and is its address right?")
     if engine is None:
         hint = "is it an inference engine's port, and are its metrics switched on?"
         return Check(name, Status.FAIL, "Its page has no series of a known engine.", hint)
@@ -355,7 +362,7 @@ def _service(settings: Settings) -> Iterator[Check]:
         answer = exchange(connection, url, timeout_seconds=_PAGE_SECONDS, max_bytes=MIB)
         connection.close()
     except WebError as error:
-        yield Check("service", Status.FAIL, f"{error}.", "batches stay in the spool until it answers")
+        yield Check("service", Status.FAIL, _ended(error), "batches stay in the spool until it answers")
         return
     yield Check("service", Status.OK, f"It answers ({answer.status}) in {answer.took_us / 1e3:.0f} ms.")
     try:

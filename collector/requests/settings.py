@@ -27,6 +27,7 @@ MIDDLEWARE_PREFIX: Final = "INFEROMETER_MIDDLEWARE_"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_LAST_PORT: Final = 65_535
 
 
 class SettingsError(ValueError):
@@ -242,7 +243,8 @@ def _check_proxy(settings: ProxySettings) -> None:
         raise SettingsError(
             f"replica: {len(settings.replica)} names, {len(settings.upstream)} upstreams; name each or none"
         )
-    if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+):\d{1,5}", settings.listen):
+    place = re.fullmatch(r"(?:\[[0-9a-fA-F:.]+\]|[^:\[\]]+):(\d{1,5})", settings.listen)
+    if place is None or int(place[1]) > _LAST_PORT:
         raise SettingsError(f"listen: {settings.listen!r} is not host:port, such as 127.0.0.1:8080")
     _check_names(settings.replica)
 

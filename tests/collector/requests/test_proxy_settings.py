@@ -38,6 +38,7 @@ def test_flags_beat_environment_beats_file_beats_defaults(tmp_path):
         ({"sample_ratio": 2}, "sample_ratio: 2.0 is not between 0 and 1"),
         ({"trusted": ("10.0.0.1/8",)}, "trusted: .* is not a list of networks"),
         ({"listen": "8080"}, "listen: '8080' is not host:port"),
+        ({"listen": "127.0.0.1:65536"}, "listen: '127.0.0.1:65536' is not host:port"),
         ({"upstream": ("ftp://x",)}, "upstream: one is not http"),
         ({"upstream": ("http://x:99999",)}, "upstream: one is not http"),
         ({"replica": ("a", "b")}, "replica: 2 names, 1 upstreams"),
