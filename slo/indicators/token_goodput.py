@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from slo.indicator import Indicator, Verdicts, require_count, tokens_given
-from slo.indicators.goodput import Goodput
+from slo.indicators.goodput import Goodput, Semantics
 from telemetry.frame import Frame
 
 
@@ -14,16 +14,17 @@ from telemetry.frame import Frame
 class TokenGoodput(Indicator):
     """Good = the tokens of a request that ended well and within each given limit.
 
-    Each request has the verdict of `goodput` (vLLM's rules) and weighs as many as the output
-    tokens it gave; a failed one weighs at least `failure_tokens`. The good tokens over a time,
-    divided by it, are the token goodput of the literature. Nothing counts while in flight: how
-    much a request weighs is known at its end.
+    Each request has the verdict of `goodput`, by the rules that `semantics` names there, and
+    weighs as many as the output tokens it gave; a failed one weighs at least `failure_tokens`.
+    The good tokens over a time, divided by it, are the token goodput of the literature. Nothing
+    counts while in flight: how much a request weighs is known at its end.
     """
 
     ttft_us: int | None = None
     tpot_us: int | None = None
     e2e_us: int | None = None
     failure_tokens: int = 1
+    semantics: Semantics = Semantics.VLLM
 
     kind: ClassVar[str] = "token_goodput"
     unit: ClassVar[str] = "tokens"
@@ -34,7 +35,7 @@ class TokenGoodput(Indicator):
         self._goodput()
 
     def _goodput(self) -> Goodput:
-        return Goodput(ttft_us=self.ttft_us, tpot_us=self.tpot_us, e2e_us=self.e2e_us)
+        return Goodput(self.ttft_us, self.tpot_us, self.e2e_us, self.semantics)
 
     def promise(self) -> str:
         """Return the promise in words."""

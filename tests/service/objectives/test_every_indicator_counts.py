@@ -56,6 +56,7 @@ OBJECTIVES = {
     "retries": ("indicator: retries", "requests"),
     "token-availability": ("indicator: token_availability, failure_tokens: 50", "tokens"),
     "token-goodput": ("indicator: token_goodput, ttft: 2s, tpot: 100ms", "tokens"),
+    "token-goodput-aiperf": ("indicator: token_goodput, ttft: 2s, tpot: 100ms, semantics: aiperf", "tokens"),
     "token-deadlines": ("indicator: token_deadlines, first: 1s, next: 60ms", "deadlines"),
     "token-deadlines-coded": ("indicator: token_deadlines, first: 1s, next: 60ms, reading: coded", "deadlines"),
     "tpot": ("indicator: tpot, limit: 100ms", "requests"),
@@ -183,8 +184,7 @@ def weighed(record, verdict):
     return verdict[0] * weight, verdict[1] * weight
 
 
-def token_goodput(record):
-    verdict = outcome(record, *joint(ttft(record, 2_000_000), tpot(record, 100_000)))
+def token_goodput(record, verdict):
     given = record.output_tokens or 0
     weight = given if record.status != Status.ERROR else max(given, 1)
     return verdict and (verdict[0] * weight, verdict[1] * weight)
@@ -286,7 +286,8 @@ ORACLE = {
     "queue": lambda r: outcome(r, *limited(r.queue_us, 500_000)),
     "retries": lambda r: (int(r.retry == 0), 1) if answerable(r) else None,
     "token-availability": lambda r: weighed(r, outcome(r, r.status == Status.OK, broken=False)),
-    "token-goodput": token_goodput,
+    "token-goodput": lambda r: token_goodput(r, outcome(r, *joint(ttft(r, 2_000_000), tpot(r, 100_000)))),
+    "token-goodput-aiperf": lambda r: token_goodput(r, outcome(r, *aiperf(r))),
     "token-deadlines": lambda r: deadlines(r, coded=False),
     "token-deadlines-coded": lambda r: deadlines(r, coded=True),
     "tpot": lambda r: outcome(r, *tpot(r, 100_000)),
