@@ -1,6 +1,16 @@
 """The share of good requests of one objective, minute by minute, beside its target; bad ones below."""
 
-from dashboards.figures.template import BLUE, GREY, VERMILLION, Template, bars, figure, line, stacked
+from dashboards.figures.template import (
+    BLUE,
+    GOOD_SHARE,
+    GREY,
+    VERMILLION,
+    Template,
+    bars,
+    figure,
+    line,
+    stacked,
+)
 
 TEMPLATE = Template(
     figure(
@@ -10,9 +20,7 @@ TEMPLATE = Template(
             bars("bad requests", VERMILLION, yaxis="y2"),
         ],
         "",
-        **stacked(
-            ("good share", {"tickformat": ".1~%", "rangemode": "normal"}), ("bad requests", {"nticks": 3})
-        ),
+        **stacked(("good share", GOOD_SHARE), ("bad requests", {"nticks": 3})),
         bargap=0,
     ),
     ({"x": "at", "y": "share"}, {"x": "at", "y": "target"}, {"x": "at", "y": "bad"}),

@@ -26,6 +26,8 @@ COLORWAY: Final = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, YELLOW, GREY)
 SECONDS: Final[dict[str, Any]] = {"tickformat": "~s", "ticksuffix": "s", "hoverformat": ".3~s"}
 """An axis of latencies: 20ms, 1.5s."""
 PERCENT: Final[dict[str, Any]] = {"tickformat": ".0%", "rangemode": "tozero"}
+GOOD_SHARE: Final[dict[str, Any]] = {"tickformat": ".6~%", "hoverformat": ".4~%", "rangemode": "normal"}
+"""An axis that tells 99.95 % from 100 %."""
 TIME: Final[dict[str, Any]] = {
     "type": "date",
     "showgrid": False,

@@ -1,6 +1,6 @@
 """The good share of a tried objective beside what it is now and the target that was tried."""
 
-from dashboards.figures.template import BLUE, GREY, ORANGE, Template, figure, line
+from dashboards.figures.template import BLUE, GOOD_SHARE, GREY, ORANGE, Template, figure, line
 
 TEMPLATE = Template(
     figure(
@@ -10,12 +10,7 @@ TEMPLATE = Template(
             line("target tried", ORANGE, line={"dash": "dash", "width": 1.5}),
         ],
         "good share",
-        yaxis={
-            "title": {"text": "good share"},
-            "tickformat": ".1~%",
-            "rangemode": "normal",
-            "automargin": True,
-        },
+        yaxis={"title": {"text": "good share"}, "automargin": True, **GOOD_SHARE},
     ),
     ({"x": "at", "y": "now"}, {"x": "at", "y": "share"}, {"x": "at", "y": "target"}),
 )

@@ -70,7 +70,7 @@ const pairs = (one) =>
     { title: "both above", n: true, cell: (p) => `${number(p.factor, p.factor % 1 ? 1 : 0)}×` },
     { title: "long window", n: true, cell: (p) => `${p.long} ${burn(p.long_burn, p.fires)}` },
     { title: "short window", n: true, cell: (p) => `${p.short} ${burn(p.short_burn, p.fires)}` },
-    { title: one.group === null ? "groups firing" : "now", cell: firing },
+    { title: one.group === null ? "groups firing" : "now", optional: true, cell: firing },
   ], one.pairs, "This objective asks for no alert, or nothing was judged by it yet.", "pairs of windows that alert") + fastest(one);
 
 // What an outcome says of the promise: a request that was served and still is bad came too late.
