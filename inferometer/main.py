@@ -17,6 +17,7 @@ from inferometer import (
     middleware,
     probe,
     proxy,
+    quarantine,
     simulate,
     slo,
     token,
@@ -42,6 +43,7 @@ app.command("proxy")(proxy.proxy)
 app.command("middleware")(middleware.middleware)
 app.command("probe")(probe.probe)
 app.command("doctor")(doctor.doctor)
+app.command("quarantine")(quarantine.quarantine)
 app.command("import")(importing.import_)
 app.command("simulate")(simulate.simulate)
 app.command("load")(load.load)

@@ -16,6 +16,7 @@ read in the order of their ids; everything is bounded by `Limits`, and everythin
     journal.quarantine(entry_id, "fold", reason)    # a copy for a person; the reader goes on
     journal.note("block"), journal.set_note("block", text)   # small durable texts; None = absent
     journal.stats(), journal.quarantined(), journal.close()
+    quarantined_in(path)                     # the same, of a journal that another process holds
 
 A spool with one reader may be emptied in any order, newest first after an outage:
 
@@ -31,6 +32,7 @@ sent is told by `done`; what was not is still there after a crash.
 
 from journal.errors import JournalClosed, JournalError, JournalFault, JournalFull, JournalLocked
 from journal.journal import Journal
+from journal.quarantine import quarantined_in
 from journal.words import Counts, Entry, Limits, Outcome, Quarantined, ReaderStats, Sealed, Stats
 
 __all__ = [
@@ -48,4 +50,5 @@ __all__ = [
     "ReaderStats",
     "Sealed",
     "Stats",
+    "quarantined_in",
 ]

@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 from journal.disk import Ballast, bound_bytes, free_bytes
 from journal.errors import JournalClosed, JournalFault
 from journal.file import JournalFile, MalformedFile, is_malformed, is_no_room
+from journal.quarantine import NEWEST_FIRST, named
 from journal.transaction import Transaction, checksum
 from journal.words import MIB, Entry, Limits, Outcome, Quarantined, ReaderStats, Sealed, Stats
 from journal.writer import Writer
@@ -21,9 +22,6 @@ Row = tuple[Any, ...]
 _ENTRY: Final = "SELECT id, agent, boot, seq, received_at_us, body, crc32 FROM entry"
 _OLDEST_FIRST: Final = f"{_ENTRY} WHERE id > ? ORDER BY id LIMIT ?"
 _NEWEST_FIRST: Final = f"{_ENTRY} WHERE id < ? ORDER BY id DESC LIMIT ?"
-_QUARANTINED: Final = """
-    SELECT entry_id, reader, reason, agent, boot, seq, received_at_us, size
-    FROM quarantine ORDER BY id DESC LIMIT ?"""
 _BODY, _CRC = 5, 6
 _NAME_LENGTH: Final = 200
 _NOTE_BYTES: Final = 64 * 1024
@@ -148,9 +146,7 @@ class Journal:
 
     def quarantined(self, limit: int = 100) -> list[Quarantined]:
         """Return what is in quarantine, newest first, at most `limit`."""
-        names = ("entry_id", "reader", "reason", "agent", "boot", "seq", "received_at_us", "size")
-        rows = self._rows(_QUARANTINED, (limit,))
-        return [Quarantined(**dict(zip(names, row, strict=True))) for row in rows]
+        return named(self._rows(NEWEST_FIRST, (limit,)))
 
     def note(self, key: str) -> str | None:
         """Return a note; None = there is none."""

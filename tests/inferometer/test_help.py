@@ -8,7 +8,7 @@ import sys
 import pytest
 
 COMMANDS = (
-    "demo", "up", "agent", "proxy", "doctor", "import", "simulate", "slo", "slo check", "slo status", "cost", "cost show",
+    "demo", "up", "agent", "proxy", "doctor", "quarantine", "import", "simulate", "slo", "slo check", "slo status", "cost", "cost show",
     "alert", "alert list", "alert silence", "alert unsilence", "alert sink", "alert receiver", "alert receiver add",
     "alert receiver list", "alert receiver test", "token", "token create", "token list", "token revoke",
 )  # fmt: skip
