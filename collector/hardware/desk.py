@@ -2,8 +2,9 @@
 
 Guarantees: an Xid that both routes report counts once; what stands against a GPU ends by evidence
 (a reset seen in its energy counter, another boot of the host, the driver that no longer asks for
-recovery, each with a good sample), never by a restart of the agent and never by time; a storm
-costs at most ten events a minute for a GPU and code, and every error is counted.
+recovery, each with a good sample; or the driver's own later word), never by a restart of the agent
+and never by time; a storm costs at most ten events a minute for a GPU and code, and every error is
+counted.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collector.hardware.memory import MAX_KEYS, KnownGpu, Trouble, load, save
 from collector.hardware.policies import Policy, Verdict
 from collector.hardware.reports import Report, Twins
 from collector.hardware.sentences import xid_sentence
+from collector.hardware.xids import TAKES_BACK
 from telemetry.columns import Record
 from telemetry.events import Event, EventKind
 from telemetry.identity import is_real_uuid
@@ -153,21 +155,28 @@ class HardwareDesk:
         if report.implied and report.at_us - self._memory.last_us.get(key, -REMARK_US) < REMARK_US:
             return
         verdict = self.policy.verdict(report.code, fatal=report.fatal)
-        if self._twins.is_repeat(report):
-            if report.fatal is not None:  # the kernel's word came second: it decides
-                self._stand(report, verdict)
+        repeated, stood = self._twins.is_repeat(report), key in self._memory.troubles
+        if repeated and report.fatal is None:
             return
-        if key in self._memory.counts or len(self._memory.counts) < MAX_KEYS:
-            self._memory.counts[key] = self._memory.counts.get(key, 0) + 1
-            self._memory.last_us[key] = report.at_us
         self._stand(report, verdict)
+        if repeated and stood == verdict.stands:  # the kernel's word came second, and changes nothing
+            return
+        if not repeated:
+            self._count(report)
         yield from self._event(
             EventKind.XID, report.gpu, report.code, report.at_us, xid_sentence(report, verdict)
         )
 
+    def _count(self, report: Report) -> None:
+        key = (report.gpu, report.code)
+        if key in self._memory.counts or len(self._memory.counts) < MAX_KEYS:
+            self._memory.counts[key] = self._memory.counts.get(key, 0) + 1
+            self._memory.last_us[key] = report.at_us
+
     def _stand(self, report: Report, verdict: Verdict) -> None:
         key = (report.gpu, report.code)
         before = self._memory.troubles.get(key)
+        self._memory.troubles.pop((report.gpu, TAKES_BACK.get(report.code, 0)), None)
         if not verdict.stands:
             self._memory.troubles.pop(key, None)
         elif before is not None:

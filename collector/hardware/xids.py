@@ -132,6 +132,8 @@ _NAMED: Final[Mapping[Action, Mapping[int, str]]] = {
 }
 
 LAST_CODE: Final = 172
+TAKES_BACK: Final[Mapping[int, int]] = {162: 163}
+"""Codes that say that an earlier one no longer holds."""
 
 
 def _entries() -> Iterator[Xid]:

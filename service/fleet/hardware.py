@@ -2,19 +2,22 @@
 
 The agent says what an Xid means (its policy) and when it is over (its evidence): here its word is
 taken. No condition ends by absence: what a sample tells ends when a good sample tells otherwise,
-an Xid when its GPU was reset, and each when nobody expects the GPU any more.
+an Xid when its GPU was reset or a later one takes it back, and each when nobody expects the GPU any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from alerts.state import Alert
 from collector.hardware.concerns import LASTING_COLUMNS, SLOWDOWNS, lasting, recovery, slowdown
+from collector.hardware.policies import Verdict
 from collector.hardware.sentences import said_verdict
+from collector.hardware.xids import TAKES_BACK
 from telemetry.condition import Condition, Holds, Severity
 from telemetry.events import EventKind
 from telemetry.frame import Frame, Ints
@@ -105,43 +108,59 @@ def _condition(name: str, gpu_samples: Frame, row: int, wrong: Sequence[str]) ->
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """What an agent said of an Xid, and when."""
+
+    at_us: int
+    verdict: Verdict
+    message: str
+
+
 def _xids(events: Frame, standing: Sequence[Alert]) -> Iterator[Condition]:
-    """Yield every Xid that stands by its own words and was not followed by a reset of its GPU."""
-    resets, seen = _told(events)
-    for (uuid, host, code), (at_us, message) in seen.items():
-        if at_us >= resets.get(uuid, 0):
+    """Yield every Xid that stands by its own words, and the end of those that were reset or taken back."""
+    resets, words = _told(events)
+    for (uuid, host, code), word in words.items():
+        if word.verdict.stands and word.at_us >= resets.get(uuid, 0):
             yield Condition(
                 name=GPU_XID,
-                labels={"gpu_uuid": uuid, "host": host, "code": str(code)},
+                labels={"gpu_uuid": uuid, "host": host, "code": code},
                 severity=Severity.TICKET,
                 holds=Holds.YES,
-                since_us=at_us,
-                annotations={"summary": f"GPU {uuid} on {host}: {message}."},
+                since_us=word.at_us,
+                annotations={"summary": f"GPU {uuid} on {host}: {word.message}."},
             )
     for alert in standing:
-        reset_us = resets.get(alert.labels.get("gpu_uuid", ""))
-        if alert.name == GPU_XID and reset_us is not None and reset_us > (alert.since_us or 0):
+        if alert.name == GPU_XID and _ended_us(alert, resets, words) > (alert.since_us or 0):
             yield _over(alert)
 
 
-def _told(events: Frame) -> tuple[dict[str, int], dict[tuple[str, str, int], tuple[int, str]]]:
-    """Return when each GPU was last reset, and the newest standing Xid by GPU, host and code."""
+def _ended_us(alert: Alert, resets: Mapping[str, int], words: Mapping[tuple[str, ...], _Word]) -> int:
+    """Return when the Xid of an alert was last reset or taken back; 0 = neither was told."""
+    uuid, host, code = (alert.labels.get(name, "") for name in ("gpu_uuid", "host", "code"))
+    word = words.get((uuid, host, code))
+    return max(resets.get(uuid, 0), 0 if word is None or word.verdict.stands else word.at_us)
+
+
+def _told(events: Frame) -> tuple[dict[str, int], dict[tuple[str, ...], _Word]]:
+    """Return when each GPU was last reset, and the newest word on each Xid by GPU, host and code."""
     kinds = events.texts("kind")
     rows = np.flatnonzero(kinds.equals(EventKind.XID) | kinds.equals(EventKind.GPU_RESET))
     columns = [events.texts(name).take(rows).listed() for name in ("kind", "gpu_uuid", "host", "message")]
     numbers = [events.numbers(name).take(rows).values.tolist() for name in ("at_us", "code")]
     resets: dict[str, int] = {}
-    seen: dict[tuple[str, str, int], tuple[int, str]] = {}
+    words: dict[tuple[str, ...], _Word] = {}
     for kind, uuid, host, message, at_us, code in zip(*columns, *numbers, strict=True):
         if uuid is None:
             continue
         verdict = said_verdict(message or "") if kind == EventKind.XID else None
         if kind == EventKind.GPU_RESET:
             resets[uuid] = max(at_us, resets.get(uuid, 0))
-        elif verdict is not None and verdict.stands:
-            key = (uuid, host or "", code)
-            seen[key] = max((at_us, message or ""), seen.get(key, (0, "")))
-    return resets, seen
+        elif verdict is not None:
+            key = (uuid, host or "", str(TAKES_BACK.get(code, code)))
+            if key not in words or words[key].at_us <= at_us:
+                words[key] = _Word(at_us, verdict, message or "")
+    return resets, words
 
 
 def _over(alert: Alert) -> Condition:

@@ -229,6 +229,23 @@ def test_a_forced_slowdown_and_memory_errors_are_events_when_they_begin(new_desk
     ]
 
 
+def test_an_xid_that_another_takes_back_stands_no_longer(new_desk):
+    desk = new_desk()
+    desk.take([report(code=163)], NOW)
+    assert standing(desk) == {(GPU, 163): Verdict.INSPECT}
+    desk.take([report(code=162)], NOW)
+    assert standing(desk) == {}
+
+
+def test_a_kernel_line_that_comes_second_and_ends_it_is_told(new_desk):
+    desk = new_desk()
+    (first,) = desk.take([report(code=154, route=Route.DRIVER)], NOW)
+    assert ", inspect: " in first.message and standing(desk) == {(GPU, 154): Verdict.INSPECT}
+    (second,) = desk.take([report(code=154, route=Route.KERNEL_LOG, fatal=False)], NOW)
+    assert ", ignored: " in second.message and standing(desk) == {}
+    assert desk.counts() == {(GPU, 154): 1}
+
+
 def test_a_link_that_loses_lanes_is_an_event_each_time_it_loses_more(new_desk):
     desk = new_desk()
     widths = (16, 8, 8, 4, 16)

@@ -64,7 +64,10 @@ def test_what_the_driver_asks_for_is_a_ticket_in_words():
         Severity.TICKET,
         Holds.YES,
     )
-    assert found.annotations["summary"] == "GPU GPU-1 on h: the driver asks for a drain, then a reset of the GPU."
+    assert (
+        found.annotations["summary"]
+        == "GPU GPU-1 on h: the driver asks for a drain, then a reset of the GPU."
+    )
     assert found.since_us == NOW
 
 
@@ -103,6 +106,17 @@ def test_a_reset_after_it_ends_it_and_one_before_it_does_not():
     assert holds(events=[reset(NOW + SECOND, gpu="GPU-2"), xid()], standing=standing) == {
         (GPU_XID, "79"): Holds.YES
     }
+
+
+def test_the_drivers_own_later_word_ends_it():
+    """The kernel line of 154 says which recovery is asked for, at last none; 162 takes 163 back."""
+    for code, later in ((154, 154), (163, 162)):
+        standing = [alert(GPU_XID, code=str(code))]
+        word = xid(later, Verdict.IGNORED, NOW + SECOND)
+        assert holds(events=[xid(code), word], standing=standing) == {(GPU_XID, str(code)): Holds.NO}
+        assert holds(events=[word, xid(code, at_us=NOW + 2 * SECOND)], standing=standing) == {
+            (GPU_XID, str(code)): Holds.YES
+        }
 
 
 def test_nothing_told_any_more_ends_nothing():
