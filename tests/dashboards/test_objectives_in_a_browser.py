@@ -142,6 +142,20 @@ def test_what_was_moved_can_be_taken_away_as_the_file_it_came_from(opened):
     assert opened.run("return document.querySelector('#exact-limit').value") == "2"
 
 
+def test_the_budget_is_drawn_from_whole_to_what_is_left_and_its_spenders_are_ranked(opened, first_tokens):
+    drawn = "return document.querySelector('#budget .chart').data.slice(0, 2).map((trace) => trace.y)"
+    left = [above + below for above, below in zip(*opened.run(drawn), strict=True)]
+    bad = sum(1 for each in first_tokens if each is None or each > 2)
+    assert left[0] == 1 and left == sorted(left, reverse=True) and len(left) > 10
+    assert left[-1] == pytest.approx(1 - bad / (len(first_tokens) * 0.01))
+    ranks = opened.text("#spent .ranks")
+    assert "too late" in ranks and "3,428" in ranks and "failed" in ranks
+    assert "tenant" not in ranks, "nothing is known of tenants"
+    widths = "return [...document.querySelectorAll('#spent section:last-of-type .bar')].map((bar) => bar.offsetWidth)"
+    most, least = opened.run(widths)
+    assert most > 20 * least > 0
+
+
 def test_an_import_says_what_it_is_shows_who_spent_and_leads_back_to_what_is_live(opened):
     assert f"IMPORTED: {RUN}" in opened.text("#marks")
     assert "3,428" in opened.text("#spent")
