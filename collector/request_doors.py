@@ -96,6 +96,12 @@ class RequestDoors:
                 ),
                 gauges("log_unreadable", "1 while a request log cannot be read.", "path", failing),
             ]
+        folded = {f"{tail.path}": tail.folded for tail in self.tails}
+        if self.otlp:
+            folded["otlp"] = self.otlp.intake.folded
+        found.append(
+            counters("names_folded_total", "Times a tenant or model became __other__.", "door", folded)
+        )
         return found
 
     def _follow(self) -> None:

@@ -159,6 +159,11 @@ class LogTail:
         self._reader = LogReader(path, _kept_place(self._kept))
         self._pending: deque[tuple[float, Place]] = deque()
 
+    @property
+    def folded(self) -> int:
+        """How often the name of a tenant or model past the bounds became `__other__`."""
+        return self._maker.folded
+
     def read(self, deliver: Callable[[Sequence[RequestRecord]], None], now_us: int) -> int:
         """Deliver what has been written since the last call; return how many lines that was.
 

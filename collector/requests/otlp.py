@@ -56,6 +56,11 @@ class SpanIntake:
         self._lock = threading.Lock()
         self._seen: OrderedDict[bytes, None] = OrderedDict()
 
+    @property
+    def folded(self) -> int:
+        """How often the name of a tenant or model past the bounds became `__other__`."""
+        return sum(maker.folded for maker in self._makers.values())
+
     def take(self, body: bytes, *, as_json: bool) -> Outcome:
         """Take one export. Raises `ExportError` when it is none."""
         export = decoded(body, as_json=as_json)

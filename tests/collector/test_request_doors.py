@@ -59,6 +59,17 @@ def test_spans_and_lines_reach_the_service_and_are_counted(agent, web, tmp_path,
     assert f'inferometer_agent_log_lines_refused_total{{path="{tmp_path}/requests.jsonl"}} 1.0' in page
 
 
+def test_names_past_the_bounds_are_counted(agent, tmp_path, eventually):
+    running, now = agent(), time.time()
+    lines = [
+        {"id": f"{n}", "model": f"m{n}", "status": "success", "startTime": now, "endTime": now}
+        for n in range(203)
+    ]
+    (tmp_path / "requests.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    told = f'inferometer_agent_names_folded_total{{door="{tmp_path}/requests.jsonl"}} 3.0'
+    eventually(lambda: told in running.exporter.page().decode())
+
+
 def test_a_restarted_agent_reads_no_line_twice(agent, web, tmp_path, eventually):
     first, log = agent(), tmp_path / "requests.jsonl"
     line = json.dumps({"status": "success", "startTime": time.time(), "endTime": time.time()}) + "\n"
