@@ -1,7 +1,8 @@
 """GPUs that should be here and are not: told as `up=False` with their identity, like one that was lost.
 
 With a list of UUIDs the missing ones are known by name. With a number, those remembered from
-earlier starts are; a GPU that was never seen has no identity, so that only its absence is told.
+earlier starts are; a GPU that was never seen has no identity, so that only its absence is told,
+by an event of the host, and its end by another: also the first judgement after a start is told.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Inventory:
         self._desk = desk
         self._watched = watched
         self._judged_from = time.monotonic() + (GRACE_SECONDS if grace_seconds is None else grace_seconds)
-        self._told: tuple[int, tuple[str, ...]] = (0, ())
+        self._told: tuple[int, tuple[str, ...]] | None = None
 
     def read(self, now_us: int) -> Reading:
         """Return a down sample for each missing GPU that has a name; an event when who is missing changes."""
@@ -80,14 +81,16 @@ class Inventory:
 
     def _event(self, short: int, named: Sequence[str], now_us: int) -> Event:
         expected = number_of(self._expected)
+        nameless = short - len(named)
         message = f"{expected - short} of {expected} expected GPUs are here"
         if short:
-            message += f"; missing: {', '.join(named) or 'one that was never seen'}"
+            never = [f"{nameless} never seen"] if nameless else []
+            message += f"; missing: {', '.join([*never, *named])}"
         return Event(
             at_us=now_us,
             kind=EventKind.GPU_LOST if short else EventKind.GPU_BACK,
             host=self._desk.host,
-            code=short,
+            code=nameless,
             message=message[:200],
         )
 

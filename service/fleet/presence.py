@@ -16,7 +16,7 @@ import numpy as np
 
 from alerts.state import Alert
 from service.counting.unheard import Unheard
-from service.fleet import hardware
+from service.fleet import hardware, shortage
 from service.fleet.seen import Agent, Seen
 from service.store.fleet import ExpectedGpu
 from service.store.state import State
@@ -71,6 +71,7 @@ class Presence:
             *(self._double(agent, now_us) for agent in heard),
             *self._gpus(expected, heard, now_us),
             *_retired(expected, standing),
+            *shortage.conditions(events, _hosts(agents, valid), standing),
             *hardware.conditions(gpu_samples, events, {gpu.gpu_uuid for gpu in expected}, standing),
         ]
 
@@ -138,6 +139,11 @@ class Presence:
         if now_us - max(self._started_us, agent.back_us) < self._lag_us:
             return Holds.UNKNOWN, "has not been heard yet"
         return Holds.YES, "is missing: its agent is heard, and no longer tells of it"
+
+
+def _hosts(agents: Sequence[Agent], valid: Collection[str]) -> set[str]:
+    """Return the hosts whose agent should be heard; `valid` names the agents with a token."""
+    return {agent.host for agent in agents if not agent.stopped and agent.name in valid}
 
 
 def _newest(gpu_samples: Frame) -> dict[str, _Told]:
