@@ -16,7 +16,9 @@ Dataset = Annotated[str, Query(description="an import instead of what is live")]
 def history_of(service: Service, dataset: str) -> History:
     """Return an import's facts, or live ones without what corrections leave out; 422 for no import."""
     if not dataset:
-        return History(service.facts, service.fold.of_record, corrections=service.correcting.of)
+        counted = {each.objective.version for each in service.fold.counts}
+        of_record, left_out = service.fold.of_record, service.correcting.of
+        return History(service.facts, of_record, corrections=left_out, whole=counted.__contains__)
     try:
         return service.imports.history(service.imports.named(dataset))
     except ViewError as error:

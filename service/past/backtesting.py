@@ -44,13 +44,15 @@ class CountedFrom(StrEnum):
 class History:
     """One dataset of a facts store. `of_record` keeps the rows that count, each request once.
 
-    `corrections` says what is left out for an objective of a name.
+    `corrections` says what is left out for an objective of a name, `whole` whether the count cells of
+    a version have no hole: those of one that was withdrawn for a while do.
     """
 
     facts: Facts
     of_record: Callable[[Frame], Frame]
     dataset: str = ""
     corrections: Callable[[str], Sequence[Correction]] = lambda _objective: ()
+    whole: Callable[[str], bool] = lambda _version: False
 
     @classmethod
     def imported(cls, facts: Facts, dataset: str) -> Self:
@@ -61,7 +63,7 @@ class History:
         def of_record(rows: Frame) -> Frame:
             return rows.take(rows.texts("vantage").equals(chosen)) if rows.table == "requests" else rows
 
-        return cls(facts, of_record, dataset)
+        return cls(facts, of_record, dataset, whole=lambda _version: dataset != "")
 
     def span(self, objective: Objective) -> tuple[int, int] | None:
         """Return the event times of the first and last kept fact; None = there is none. One query."""
@@ -89,7 +91,9 @@ class History:
         return self.of_record(found)
 
     def cells(self, objective: Objective, from_us: int) -> Cells:
-        """Return what was counted of this very version from an instant on. One query."""
+        """Return what was counted of this very version from an instant on, if all was. One query."""
+        if not self.whole(objective.version):
+            return Cells.empty()
         store = CellStore(self.facts.cells, clock=now_us, dataset=self.dataset)
         return store.read(objective.version, MICROS_PER_MINUTE, from_us // MICROS_PER_MINUTE).cells
 

@@ -3,13 +3,15 @@
 Guarantee: every answer is the count of the same facts by the moved objective, request by request;
 nothing is interpolated from a histogram. The facts of the last questions stay in memory, so
 that moving a threshold reads no store: 10,000 requests take some 5 ms, a million half a second.
+Live ones are read again after `FRESH_SECONDS`, for what came late.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
@@ -19,7 +21,6 @@ from service.past.backtesting import History
 from slo.backtest import WouldBe, would_have_alerted
 from slo.cells import Cells, fold, merge
 from slo.corrections import Mask, corrected
-from slo.durations import MICROS_PER_DAY
 from slo.errors import ObjectiveError
 from slo.objective import Objective
 from telemetry.frame import Frame
@@ -27,7 +28,8 @@ from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE
 
 MOST_ROWS: Final = 1_500_000
 """Most facts kept in memory, some 100 MB; of a longer past each answer reads the store again."""
-LONGEST_US: Final = 62 * MICROS_PER_DAY
+FRESH_SECONDS: Final = 120.0
+"""How long live facts are taken from memory."""
 _MICROS: Final = "_us"
 
 
@@ -46,6 +48,14 @@ class Trial:
     cells: Cells
     alerts: tuple[WouldBe, ...]
     silent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Facts, and at which second they were read."""
+
+    at: float
+    frames: tuple[Frame, ...]
 
 
 def movable(objective: Objective) -> dict[str, int]:
@@ -89,9 +99,9 @@ def moved(
 class Trying:
     """Tries objectives on the past. Thread-safe."""
 
-    def __init__(self, most_rows: int = MOST_ROWS) -> None:
-        self._most, self._rows = most_rows, 0
-        self._kept: OrderedDict[tuple[object, ...], tuple[Frame, ...]] = OrderedDict()
+    def __init__(self, most_rows: int = MOST_ROWS, *, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._most, self._rows, self._seconds = most_rows, 0, seconds
+        self._kept: OrderedDict[tuple[object, ...], _Read] = OrderedDict()
         self._lock = threading.Lock()
 
     def trial(
@@ -118,10 +128,13 @@ class Trying:
         key = (history.dataset, table, *sorted(objective.columns), from_us, to_us)
         with self._lock:
             kept = self._kept.get(key)
+            if kept is not None and not history.dataset and self._seconds() - kept.at > FRESH_SECONDS:
+                self._forget(key)
+                kept = None
             if kept is not None:
                 self._kept.move_to_end(key)
         if kept is not None:
-            return merge([fold(frame, objective) for frame in kept])
+            return merge([fold(frame, objective) for frame in kept.frames])
         return self._read(history, objective, key, from_us, to_us)
 
     def _read(
@@ -147,13 +160,10 @@ class Trying:
         with self._lock:
             if key in self._kept:
                 return
-            self._kept[key] = frames
+            self._kept[key] = _Read(self._seconds(), frames)
             self._rows += rows
             while self._rows > self._most:
-                _, old = self._kept.popitem(last=False)
-                self._rows -= sum(frame.rows for frame in old)
+                self._forget(next(iter(self._kept)))
 
-
-def minute_of(at_us: int) -> int:
-    """Return the start of the minute that holds an instant."""
-    return at_us // MICROS_PER_MINUTE * MICROS_PER_MINUTE
+    def _forget(self, key: tuple[object, ...]) -> None:
+        self._rows -= sum(frame.rows for frame in self._kept.pop(key).frames)

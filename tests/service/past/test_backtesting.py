@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -74,9 +75,18 @@ def test_rows_are_counted_by_the_hour_with_those_before_for_the_first_windows(hi
     assert OUTAGE[0] < told.alerts[0].from_us <= OUTAGE[1]
 
 
+def test_cells_of_a_version_that_was_withdrawn_for_a_while_are_not_taken_for_all_there_was(history):
+    before = fold(REQUESTS, OBJECTIVE)
+    hole = before.take(before.bucket < (NOW - 3 * HOUR) // MINUTE)
+    CellStore(history.facts.cells, clock=now_us).write(OBJECTIVE.version, MINUTE, hole, upto=1)
+    told = answered(history)[1]
+    assert (told.total, told.counted_from) == (2_400, CountedFrom.ROWS)
+
+
 def test_cells_of_the_same_version_are_taken_where_they_reach(history):
     cells = fold(REQUESTS, OBJECTIVE)
     CellStore(history.facts.cells, clock=now_us).write(OBJECTIVE.version, MINUTE, cells, upto=1)
+    history = replace(history, whole=lambda version: version == OBJECTIVE.version)
     progress, told = answered(history)
     assert progress == [] and told.counted_from is CountedFrom.CELLS
     assert (told.total - told.good, told.total) == (100, 2_400)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.past.backtesting import History
-from service.past.trying import TrialError, Trying, movable, moved
+from service.past.trying import FRESH_SECONDS, TrialError, Trying, movable, moved
 from slo.cells import fold
 from slo.corrections import Correction, Excluded
 from slo.indicators.availability import Availability
@@ -100,6 +100,17 @@ def test_facts_that_were_asked_for_longest_ago_are_forgotten_first():
     reads = past.facts.reads
     trying.cells(past, TTFT, START, START + 2 * HOUR)
     assert past.facts.reads == reads
+
+
+def test_what_came_late_is_tried_too_once_a_while_has_passed():
+    past, clock = history([request(number, S) for number in range(30)]), [0.0]
+    trying = Trying(seconds=lambda: clock[0])
+    asked = {"from_us": START, "to_us": START + HOUR}
+    assert trying.cells(past, TTFT, **asked).sums()[1] == 30
+    late = history([request(number, S) for number in range(31)])
+    assert trying.cells(late, TTFT, **asked).sums()[1] == 30
+    clock[0] = FRESH_SECONDS + 1
+    assert trying.cells(late, TTFT, **asked).sums()[1] == 31
 
 
 def test_alerts_are_those_of_the_moved_objective():
