@@ -50,7 +50,8 @@ def doctor(
     if metrics is not None:
         _read_saved(metrics, as_json=as_json)
         return
-    from collector.doctor import Status, examine
+    from collector.diagnosis import Status
+    from collector.doctor import examine
     from collector.settings import SettingsError, load
 
     overrides = {

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from collector import doctor
-from collector.doctor import Status, examine
+from collector import doctor, gpu_diagnosis
+from collector.diagnosis import Status
+from collector.doctor import examine
 from collector.hardware.desk import HardwareDesk
 from collector.hardware.policies import POLICIES
 from collector.hardware.reports import Report, Route
@@ -183,14 +184,14 @@ def test_an_engines_memory_is_told_as_far_as_it_is_known(checks, web, tmp_path):
 
 
 def test_a_driver_that_hangs_is_told(checks, make_driver, monkeypatch):
-    monkeypatch.setattr(doctor, "_DRIVER_SECONDS", 0.2)
+    monkeypatch.setattr(gpu_diagnosis, "DRIVER_SECONDS", 0.2)
     make_driver().wedge(None, "nvmlDeviceGetCount_v2")
     found = checks(gpus=True)
     assert found["driver"].status is Status.FAIL and "hangs" in found["driver"].sentence
 
 
 def test_a_gpu_that_hangs_is_told(checks, make_driver, monkeypatch):
-    monkeypatch.setattr(doctor, "_DRIVER_SECONDS", 1.5)
+    monkeypatch.setattr(gpu_diagnosis, "DRIVER_SECONDS", 1.5)
     make_driver(gpus=2).wedge(1, "nvmlDeviceGetUtilizationRates")
     statuses = [check.status for name, check in checks(gpus=True).items() if name.startswith("gpu:")]
     assert statuses == [Status.OK, Status.OK, Status.OK, Status.FAIL]
