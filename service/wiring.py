@@ -29,9 +29,10 @@ from service.alerting.transitions import Alerting
 from service.clock import now_us
 from service.counting.cell_store import CellStore
 from service.counting.checkpoints import Checkpoints
+from service.counting.columns import columns_of
 from service.counting.correcting import Correcting
 from service.counting.fold import READER as FOLD
-from service.counting.fold import Fold, columns_of
+from service.counting.fold import Fold
 from service.counting.in_force import Counted, InForce, Origins, wanted
 from service.counting.rollup import RollUp
 from service.counting.sightings import Sightings

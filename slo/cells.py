@@ -15,7 +15,7 @@ import numpy as np
 from slo.indicator import Verdicts
 from slo.objective import Objective
 from telemetry.columns import TABLE
-from telemetry.frame import Frame, Ints, Mask, Texts
+from telemetry.frame import Frame, Ints, Mask, Texts, combined, numbered
 from telemetry.units import MICROS_PER_MINUTE
 
 Key = tuple[str, ...]
@@ -43,14 +43,14 @@ class Cells:
 
     @classmethod
     def of(cls, keys: Sequence[Key], *, group: Ints, bucket: Ints, good: Ints, total: Ints) -> Cells:
-        """Return counts in canonical form, adding up what falls together. O(rows log rows)."""
+        """Return counts in canonical form, adding up what falls together. O(rows log rows) at most."""
         ordered = sorted(set(keys))
         place = {key: at for at, key in enumerate(ordered)}
         group = np.array([place[key] for key in keys], dtype=np.int64)[group]
         first = int(bucket.min(initial=0))
         span = int(bucket.max(initial=0)) - first + 1
-        cell, row = np.unique(group * span + (bucket - first), return_inverse=True)
-        used, group = np.unique(cell // span, return_inverse=True)
+        cell, row = numbered(group * span + (bucket - first), len(ordered) * span)
+        used, group = numbered(cell // span, len(ordered))
         counts = np.zeros((2, len(cell)), dtype=np.int64)
         np.add.at(counts[0], row, good)
         np.add.at(counts[1], row, total)
@@ -161,10 +161,5 @@ def _groups(columns: Sequence[Texts], rows: int) -> tuple[list[Key], Ints]:
     """Number the distinct rows of text columns; an unknown text is `UNKNOWN_WORD`."""
     if not columns or not rows:
         return [()] if rows else [], np.zeros(rows, dtype=np.int64)
-    sizes = tuple(len(column.words) + 1 for column in columns)
-    mixed = np.ravel_multi_index([column.codes.astype(np.int64) + 1 for column in columns], sizes)
-    distinct, group = np.unique(mixed, return_inverse=True)
-    words = [(UNKNOWN_WORD, *column.words) for column in columns]
-    codes = np.unravel_index(distinct, sizes)
-    keys = [tuple(words[at][code] for at, code in enumerate(row)) for row in np.stack(codes, axis=1)]
-    return keys, group.astype(np.int64)
+    group, keys = combined(columns)
+    return [tuple(UNKNOWN_WORD if word is None else word for word in key) for key in keys], group

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,10 @@ from telemetry.columns import TABLE, ColumnSpec, Kind, Record
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+_MOST_MIXED: Final = 1 << 62
+"""How far distinct rows of texts are numbered by one integer."""
+_MOST_MARKS: Final = 8
+"""Marks for each row, up to which marking what is there is cheaper than sorting it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,16 +189,36 @@ def _joined(parts: Sequence[Any]) -> Column:
 def combined(columns: Sequence[Texts]) -> tuple[Ints, list[tuple[str | None, ...]]]:
     """Number the distinct rows of several text columns.
 
-    Returns (`codes`, `keys`): row i has the texts `keys[codes[i]]`. With no columns or no
-    rows the codes are zeros and the only key is the empty tuple. O(rows log rows) in numpy.
+    Returns (`codes`, `keys`): row i has the texts `keys[codes[i]]`, in the order of their words.
+    With no rows there are no keys. Raises `ValueError` for no columns.
     """
     if not columns:
         raise ValueError("combined needs at least one column")
-    stacked = np.stack([column.codes for column in columns], axis=1)
-    distinct, codes = np.unique(stacked, axis=0, return_inverse=True)
-    words = [(*column.words, None) for column in columns]
-    keys = [tuple(words[at][code] for at, code in enumerate(row)) for row in distinct]
-    return codes.reshape(-1).astype(np.int64), keys
+    mixed, size = np.zeros(len(columns[0].codes), dtype=np.int64), 1
+    for column in columns:
+        words = len(column.words) + 1
+        if size * words > _MOST_MIXED:
+            known, mixed = numbered(mixed, size)
+            size = len(known)
+        mixed, size = mixed * words + column.codes + 1, size * words
+    distinct, codes = numbered(mixed, size)
+    row = np.empty(len(distinct), dtype=np.int64)
+    row[codes] = np.arange(len(codes))  # any row of each will do: they are alike
+    texts = [
+        [None if code < 0 else column.words[code] for code in column.codes[row].tolist()]
+        for column in columns
+    ]
+    return codes, list(zip(*texts, strict=True))
+
+
+def numbered(values: Ints, size: int) -> tuple[Ints, Ints]:
+    """Return the distinct values of [0, size), ascending, and the place of each row's among them."""
+    if size > _MOST_MARKS * len(values):
+        distinct, codes = np.unique(values, return_inverse=True)
+        return distinct, codes.astype(np.int64)
+    marked = np.zeros(size, dtype=np.bool_)  # O(rows + size), where sorting costs many times that
+    marked[values] = True
+    return np.flatnonzero(marked), (np.cumsum(marked) - 1)[values]
 
 
 def increases(values: Floats, valid: Mask) -> tuple[Floats, Mask]:

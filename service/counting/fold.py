@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,9 +17,10 @@ from typing import Final
 
 from journal import Entry, Journal
 from service.counting.checkpoints import Checkpoints
+from service.counting.columns import Columns, columns_of, with_ids
 from service.counting.counts import CellRows, ObjectiveCounts
 from service.counting.sightings import Sightings
-from service.ingest.decode import frame
+from service.ingest.decode import Decoded, frame
 from service.ingest.recent import Recent
 from service.live import KEPT, LiveWindow
 from service.own_metrics import Tally
@@ -44,18 +45,6 @@ _TIMED_SOMEWHERE: Final = frozenset({"requests", "in_flight"})
 """Tables in which one request may stand twice, as two vantages timed it."""
 LATE_US: Final = MICROS_PER_MINUTE
 """In-flight sightings older than this at receipt are history: their requests have ended since."""
-
-
-Columns = Mapping[str, Collection[str]]
-"""The columns that counting reads, by table."""
-
-
-def columns_of(objectives: Iterable[Objective]) -> Columns:
-    """Return the columns that counting for these objectives reads; requests are always among them."""
-    columns = {"requests": {"request_id", "vantage", "pool", "ended_at_us"}}
-    for each in objectives:
-        columns.setdefault(each.indicator.table, set()).update(each.columns)
-    return columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +166,7 @@ class Fold:
         """
         head = self._journal.head()
         entries = self._journal.read(self._position, MAX_BATCHES, MAX_BYTES)
-        batches = [batch for batch in map(self._decoded, entries) if batch is not None]
+        batches = self._batches(entries)
         with self.lock:
             for group in self._groups([one for one in batches if one.entry.entry_id > self._counted_upto]):
                 self._count(group)
@@ -311,17 +300,33 @@ class Fold:
     def _read_columns(self) -> None:
         """Learn which columns counting reads."""
         self._columns = columns_of(counts.objective for counts in self._counts)
-        self._wanted = {"requests": {*self._columns["requests"], *KEPT["requests"]}}
 
-    def _decoded(self, entry: Entry) -> _Batch | None:
+    def _batches(self, entries: Sequence[Entry]) -> list[_Batch]:
+        """Return what can be read of entries; the rest goes to quarantine."""
+        decoded = [(entry, told) for entry in entries if (told := self._decoded(entry)) is not None]
+        named = self._named or any("in_flight" in told.tables for _, told in decoded)
+        read = (with_ids(self._columns) if named else self._columns)["requests"]
+        wanted = {"requests": {*read, *KEPT["requests"]}}
+        return [
+            _Batch(
+                entry,
+                {name: frame(name, table, wanted.get(name)) for name, table in told.tables.items()},
+                self._sightings.is_history(entry.agent, told.header.sealed_at_us),
+            )
+            for entry, told in decoded
+        ]
+
+    @property
+    def _named(self) -> bool:
+        """Whether requests must be told apart by their ids: some were counted while in flight."""
+        return any(counts.early for counts in self._counts)
+
+    def _decoded(self, entry: Entry) -> Decoded | None:
         try:
-            decoded = self._recent.decoded(entry)
+            return self._recent.decoded(entry)
         except WireError as error:
             self._journal.quarantine(entry.entry_id, READER, str(error))
             return None
-        frames = {name: frame(name, table, self._wanted.get(name)) for name, table in decoded.tables.items()}
-        history = self._sightings.is_history(entry.agent, decoded.header.sealed_at_us)
-        return _Batch(entry, frames, history)
 
     def _groups(self, batches: Sequence[_Batch]) -> list[list[_Batch]]:
         """Put batches together to count them at once, but for those that stored cells may hold."""
@@ -343,7 +348,8 @@ class Fold:
             for batch in group:
                 self._count_in_flight(counts, batch)
         frames = [batch.frames for batch in group]
-        self._fold_facts(self._counts, frames, self._columns, group[-1].entry.entry_id)
+        columns = with_ids(self._columns) if self._named else self._columns
+        self._fold_facts(self._counts, frames, columns, group[-1].entry.entry_id)
 
     def _fold_facts(
         self,

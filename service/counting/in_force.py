@@ -17,8 +17,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from service.counting.columns import columns_of
 from service.counting.counts import ObjectiveCounts
-from service.counting.fold import Change, Fold, columns_of
+from service.counting.fold import Change, Fold
 from service.counting.recount import Progress, Recount, Stretch
 from service.counting.rollup import RollUp
 from service.counting.taking_up import Counting, Span

@@ -11,6 +11,8 @@ from telemetry.counters import increase
 from telemetry.frame import Frame, Lists, Texts, combined, concat, increases
 from telemetry.requests import RequestRecord, Status
 
+WORDS = tuple(map(str, range(60_000)))
+
 
 def _record(at: int, **more) -> RequestRecord:
     return RequestRecord(
@@ -80,6 +82,21 @@ def test_combined_numbers_each_distinct_row_once():
     codes, keys = combined(columns)
     assert [keys[code] for code in codes] == [("x", "m"), ("y", "m"), ("x", "m"), (None, "m")]
     assert len(keys) == 3
+
+
+@given(
+    st.lists(st.tuples(*[st.integers(-1, 3)] * 4), max_size=60),
+    st.lists(st.sampled_from([4, 100, 60_000]), min_size=4, max_size=4),  # 60,000^4 > 2^63
+)
+def test_combined_tells_rows_apart_whatever_the_number_of_words(rows, sizes):
+    words = [WORDS[:size] for size in sizes]
+    columns = [
+        Texts(np.array([row[at] for row in rows], dtype=np.int32), each) for at, each in enumerate(words)
+    ]
+    codes, keys = combined(columns)
+    told = [tuple(None if code < 0 else words[at][code] for at, code in enumerate(row)) for row in rows]
+    assert [keys[code] for code in codes] == told
+    assert len(keys) == len(set(keys)) == len(set(told))
 
 
 def test_lists_keep_their_rows_when_taken_in_another_order():
