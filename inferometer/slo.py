@@ -72,6 +72,8 @@ def check(
             say(f"{each.name}: its {pair.severity} over {windows} can never fire: {each.why_silent(pair)}")
     for one in corrections:
         answer(f"{one.name}: {one.asked.sentence()}")
+        for unknown in sorted(set(one.asked.objectives) - {each.name for each in objectives}):
+            say(f"{one.name}: no objective of these files is called {unknown}; is it given elsewhere?")
 
 
 def _groups(group_by: tuple[str, ...]) -> str:
@@ -94,9 +96,6 @@ def status(server: Server = None, token: Token = None, as_json: AsJson = False) 
         return
     for sentence in (*view["marks"], *(each["text"] for each in view["sentences"])):
         say(sentence)
-    if not objectives:
-        say("no promise has seen a request yet")
-        return
     windows = list(dict.fromkeys(window for row in objectives for window in row["burn"]))
     columns = (
         "objective",

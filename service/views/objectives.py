@@ -172,8 +172,11 @@ def _opening(evaluation: Evaluation, question: Asked, one: Chosen | None) -> Ope
         return Opening(opening.tone, [*opening.sentences, *promises.left_out(one.judgement)])
     judged = evaluation.judgements if one is None else (one.judgement,)
     tally = promises.tally(judged)
-    if not tally.promises:
-        return Opening(Tone.UNKNOWN, [_NO_DATA] if one else [Sentence("No promise has seen a request yet.")])
+    if tally.unknown == tally.promises:
+        none = f"None of {plural(tally.promises, 'promise')} has seen a request in its period"
+        return Opening(
+            Tone.UNKNOWN, [_NO_DATA if one else Sentence(f"{none}: no data is not the same as kept.")]
+        )
     worst = promises.rows(judged, 1)[0]
     named = f"{worst['title']}{' of ' + worst['group'] if worst['group'] else ''}"
     address = {"name": worst["objective"], "group": worst["group"]}

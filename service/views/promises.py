@@ -12,7 +12,7 @@ import numpy as np
 from service.views.sentences import Sentence, Tone, age
 from slo.burn import YES
 from slo.durations import written
-from slo.evaluate import Judgement, Verdict
+from slo.evaluate import Judgement, Verdict, WindowVerdict
 from slo.objective import Objective
 from telemetry.condition import Severity
 from telemetry.frame import Floats
@@ -33,7 +33,7 @@ class Tally:
     overspent: int
     """No budget is left."""
     unknown: int
-    """No traffic over the whole period: nothing can be said."""
+    """No traffic over the whole period: nothing can be said. An objective without any group is one."""
 
     @property
     def tone(self) -> Tone:
@@ -48,12 +48,13 @@ class Tally:
 def tally(judgements: Sequence[Judgement]) -> Tally:
     """Return how all promises stand. Vectorised: 10,000 groups take about a millisecond."""
     left = [budget_left(judgement) for judgement in judgements]
+    unseen = sum(not len(each) for each in left)
     return Tally(
-        promises=sum(len(each) for each in left),
+        promises=sum(len(each) for each in left) + unseen,
         burning=sum(int((each.answers == YES).any(axis=0).sum()) for each in judgements),
         paging=sum(int((each.holds(Severity.PAGE) == YES).sum()) for each in judgements),
         overspent=sum(int((each < 0).sum()) for each in left),
-        unknown=sum(int(np.isnan(each).sum()) for each in left),
+        unknown=sum(int(np.isnan(each).sum()) for each in left) + unseen,
     )
 
 
@@ -71,6 +72,7 @@ def budget_left(judgement: Judgement) -> Floats:
 def rows(judgements: Sequence[Judgement], most: int = MOST_ROWS) -> list[dict[str, Any]]:
     """Return a row for each group, least budget left first, those without data last.
 
+    An objective of which no group was seen yet has a row of its own, so that it is not forgotten.
     Exact fractions are made for the rows that are returned, and for no others.
     """
     left = [budget_left(judgement) for judgement in judgements]
@@ -79,7 +81,24 @@ def rows(judgements: Sequence[Judgement], most: int = MOST_ROWS) -> list[dict[st
     which = np.repeat(np.arange(len(left)), [len(each) for each in left])
     group = np.concatenate([np.arange(len(each)) for each in left])
     order = np.argsort(np.concatenate(left), kind="stable")[:most]  # NaN comes last
-    return [row(judgements[which[at]].verdict(int(group[at]))) for at in order]
+    verdicts = [judgements[which[at]].verdict(int(group[at])) for at in order]
+    unseen = [_unseen(judgement) for judgement in judgements if not judgement.counts.keys]
+    return [row(verdict) for verdict in (*verdicts, *unseen)][:most]
+
+
+def _unseen(judgement: Judgement) -> Verdict:
+    objective = judgement.objective
+    windows = tuple(
+        WindowVerdict(window_us=each, good=0, total=0, burn=None) for each in objective.windows_us
+    )
+    return Verdict(
+        objective=objective,
+        group=(),
+        at_us=judgement.counts.at_us,
+        windows=windows,
+        budget_remaining=None,
+        firing=None,
+    )
 
 
 def row(verdict: Verdict) -> dict[str, Any]:

@@ -72,12 +72,24 @@ def test_an_alert_that_can_never_fire_is_told_and_a_severity_that_cannot_is_refu
     assert said.code == 1 and "low.yaml:12:" in said.err and "no page could ever fire" in said.err
 
 
-def test_status_before_any_request_says_that_nothing_is_known(cli, admin):
+def test_a_correction_of_an_objective_that_is_in_no_file_is_told(cli, tmp_path):
+    (tmp_path / "sunday.yaml").write_text(
+        "apiVersion: inferometer/v1\nkind: Correction\nmetadata: {name: sunday}\nspec: {objectives: "
+        "[chat-tfft], start: 2026-01-04 02:00, duration: 2h, why: upgrade}\n"
+    )
+    said = cli("slo", "check", tmp_path / "sunday.yaml")
+    assert said.code == 0 and "chat-tfft are left out" in said.out
+    assert "no objective of these files is called chat-tfft" in said.err
+
+
+def test_status_before_any_request_says_of_each_promise_that_nothing_is_known(cli, admin):
     said = cli("slo", "status")
-    assert said.code == 0 and not said.out
-    assert "no promise has seen a request yet" in said.err and "guesses" in said.err
+    assert said.code == 0
+    assert said.out.count("no data") == 4
+    assert "None of 4 promises has seen a request" in said.err and "guesses" in said.err
     assert "{" not in said.err, "sentences are for people"
-    assert json.loads(cli("slo", "status", "--json").out) == []
+    found = json.loads(cli("slo", "status", "--json").out)
+    assert {(each["state"], each["group"], each["budget_left"]) for each in found} == {("no data", "", None)}
 
 
 def test_cost_before_any_bill_says_so(cli, admin):

@@ -53,6 +53,15 @@ def test_requests_are_told_as_they_were_counted(judged):
     assert (row["good"], row["total"], row["unit"]) == (3, 4, "requests")
 
 
+def test_an_objective_that_has_seen_nothing_is_told_as_having_no_data_and_after_the_others(judged):
+    rows = promises.rows([judged(0), judged(2)])
+    assert [(row["group"], row["state"], row["budget_left"]) for row in rows][-1] == ("", "no data", None)
+    assert len(rows) == 3 and set(rows[-1]["burn"].values()) == {None}
+    assert len(promises.rows([judged(0), judged(2)], 2)) == 2
+    told = promises.tally([judged(0), judged(2)])
+    assert (told.promises, told.unknown) == (3, 1)
+
+
 def test_groups_past_the_cap_are_said_to_be_together(judged):
     assert promises.folded([judged(3)]) == []
     assert promises.folded([judged(12, cap=10)]) == [
