@@ -15,7 +15,7 @@ from service.counting.correcting import intervals
 from service.objectives.corrections import AskedCorrection
 from service.objectives.periods import local_time
 from service.objectives.recurrence import Recurrence
-from service.objectives.section import NotThatError
+from service.objectives.section import NotThatError, read
 from service.objectives.words import duration
 from service.store.corrections import Ending, StoredCorrection
 from service.store.notes import AuditEntry
@@ -99,9 +99,8 @@ def _asked(body: NewCorrection, service: Service) -> AskedCorrection:
             hint = "see `inferometer slo status` for those there are"
             raise HTTPException(422, f"objectives: no objective is called {name!r}; {hint}")
     try:
-        when = Recurrence(
-            start=local_time(body.start), zone=body.zone, duration_us=duration(body.duration), rule=body.rrule
-        )
+        start, length_us = read("start", body.start, local_time), read("duration", body.duration, duration)
+        when = Recurrence(start=start, zone=body.zone, duration_us=length_us, rule=body.rrule)
     except NotThatError as error:
         raise HTTPException(422, str(error)) from None
     return AskedCorrection(objectives=tuple(body.objectives), excluded=body.exclude, when=when, why=body.why)

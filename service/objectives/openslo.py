@@ -96,7 +96,7 @@ def _target(promised: Section | None, draft: Draft) -> Draft:
         return draft
     if promised.has("target") and promised.has("targetPercent"):
         promised.wrong("targetPercent", "the target is given twice", "keep target or targetPercent")
-    name: str = "targetPercent" if promised.has("targetPercent") else "target"
+    name = "target" if promised.lacks("targetPercent") else "targetPercent"
     target: Decimal | None = promised.read(name, percent if name == "targetPercent" else ratio)
     return replace(draft.at("target", promised.place(name)), target=target or draft.target)
 

@@ -27,6 +27,14 @@ class NotThatError(ValueError):
         self.hint = hint
 
 
+def read(name: str, text: str, reader: Callable[[str], T]) -> T:
+    """Return a text read by `reader`, of a field that its `NotThatError` names."""
+    try:
+        return reader(text)
+    except NotThatError as error:
+        raise NotThatError(f"{name}: {error.cause}", error.hint) from None
+
+
 @dataclass(slots=True)
 class Section:
     """A mapping, its path from the top of the document, and where to note mistakes."""

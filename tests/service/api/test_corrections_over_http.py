@@ -90,7 +90,7 @@ def test_a_correction_of_another_objective_changes_nothing_here(served, admin, c
     ("changes", "words"),
     [
         ({"objectives": ["nothing"]}, "no objective is called 'nothing'"),
-        ({"start": "soon"}, "'soon' is not a local time"),
+        ({"start": "soon"}, "start: 'soon' is not a local time"),
         ({"zone": "Mars"}, "no time zone is called 'Mars'"),
         ({"duration": "40d"}, "whole minutes, up to 31d"),
         ({"rrule": "FREQ=HOURLY"}, "is not a rule of days"),

@@ -89,6 +89,13 @@ def test_each_mistake_is_located_and_explained(chat, mistakes_of, old, new, line
     assert hint in found[0][3]
 
 
+def test_a_misspelt_target_is_not_missing_as_well(chat, mistakes_of):
+    found = mistakes_of(chat.replace("target:", "targettPercent:"))
+    assert [(cause, hint) for _, _, cause, hint in found] == [
+        ("spec.objectives[0].targettPercent is not a field", "did you mean targetPercent?")
+    ]
+
+
 def test_one_name_in_two_files_is_refused(tmp_path, chat):
     (tmp_path / "a.yaml").write_text(chat)
     (tmp_path / "b.yaml").write_text(chat)
