@@ -9,6 +9,7 @@ stops being one; a span that gives no record is told as a partial success.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import zlib
 from collections import Counter, OrderedDict
@@ -31,6 +32,8 @@ MAX_PLAIN_BYTES: Final = 16 * 1024 * 1024
 REMEMBERED: Final = 65_536
 _MAX_CALLERS: Final = 8
 _PART_BYTES: Final = 64 * 1024
+_LINE_BYTES: Final = 256
+_CHUNK_LENGTH: Final = re.compile(rb"[0-9A-Fa-f]{1,8}")
 _PROTOBUF: Final = "application/x-protobuf"
 _JSON: Final = "application/json"
 
@@ -152,22 +155,37 @@ class _Handler(LocalHandler):
         return kind
 
     def _body(self) -> bytes:
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal():
-            raise _Refusal(HTTPStatus.LENGTH_REQUIRED, "Content-Length is missing")
-        if int(length) > MAX_BODY_BYTES:
-            self._pass_over(min(int(length), MAX_PLAIN_BYTES))
-            raise _Refusal(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"{int(length):,} bytes; at most {MAX_BODY_BYTES:,}: export smaller batches",
-            )
-        body = self.rfile.read(int(length))
+        chunked = self.headers.get("Transfer-Encoding", "").strip().lower() == "chunked"
+        body = self._chunks() if chunked else self._whole()
         encoding = self.headers.get("Content-Encoding", "identity").strip().lower()
         if encoding == "gzip":
             return _unzipped(body)
         if encoding != "identity":
             raise _Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Encoding is neither gzip nor identity")
         return body
+
+    def _whole(self) -> bytes:
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal():
+            raise _Refusal(HTTPStatus.LENGTH_REQUIRED, "Content-Length is missing")
+        if int(length) > MAX_BODY_BYTES:
+            self._pass_over(min(int(length), MAX_PLAIN_BYTES))
+            raise _too_long(int(length))
+        return self.rfile.read(int(length))
+
+    def _chunks(self) -> bytes:
+        """Return a body that comes in chunks, as some exporters send what they compress as they go."""
+        body, total = bytearray(), 0
+        while total <= MAX_PLAIN_BYTES and (length := _chunk_length(self.rfile.readline(_LINE_BYTES))):
+            total += length
+            if total <= MAX_BODY_BYTES:
+                body += self.rfile.read(length)
+            else:
+                self._pass_over(min(length, MAX_PLAIN_BYTES))
+            self.rfile.readline(_LINE_BYTES)  # the end of the chunk's line
+        if total > MAX_BODY_BYTES:
+            raise _too_long(total)
+        return bytes(body)
 
     def _pass_over(self, length: int) -> None:
         """Read what is sent and let it go: a caller that is still sending hears no answer."""
@@ -190,6 +208,19 @@ class _Handler(LocalHandler):
     def _refuse(self, status: HTTPStatus, message: str) -> None:
         self.server.intake.counts["bodies_refused"] += 1
         self.answer(status, json.dumps({"message": message}).encode(), _JSON)
+
+
+def _too_long(length: int) -> _Refusal:
+    told = f"{length:,} bytes; at most {MAX_BODY_BYTES:,}: export smaller batches"
+    return _Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, told)
+
+
+def _chunk_length(line: bytes) -> int:
+    """Return the length that the line before a chunk tells; 0 = it was the last."""
+    told = _CHUNK_LENGTH.match(line)
+    if told is None:
+        raise ExportError("the body is said to come in chunks and does not")
+    return int(told[0], 16)
 
 
 def _unzipped(body: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import socket
 import threading
 import time
 import urllib.error
@@ -84,6 +85,27 @@ def test_a_span_of_vllm_becomes_a_record(door):
     assert (record.prompt_tokens, record.output_tokens, record.cached_tokens) == (7, 3, None)
     assert record.ended_at_us - record.started_at_us == record.e2e_us
     assert (record.status, record.finish, record.tenant) == (Status.OK, None, "__unknown__")
+
+
+def test_a_body_in_chunks_is_taken_and_bounded(door, monkeypatch):
+    body = gzip.compress(export((1, VLLM)).SerializeToString())
+    parts = [body[at : at + 20] for at in range(0, len(body), 20)]
+    assert post(door, iter(parts), Content_Encoding="gzip") == (200, b"")
+    assert door.taken[0].request_id == "cmpl-1"
+    monkeypatch.setattr(otlp, "MAX_BODY_BYTES", 50)
+    status, message = post(door, iter(parts))
+    assert status == 413 and f"{len(body)} bytes; at most 50" in message
+
+
+@pytest.mark.parametrize("body", [b"", b"no chunk\r\n", b"-1\r\n", b"ffffffff\r\nshort"])
+def test_a_body_that_is_no_chunks_harms_nobody(door, body):
+    host, port = door.url.removeprefix("http://").removesuffix(otlp.PATH).split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as raw:
+        raw.sendall(b"POST /v1/traces HTTP/1.1\r\nContent-Type: application/json\r\n")
+        raw.sendall(b"Transfer-Encoding: chunked\r\n\r\n" + body)
+        raw.shutdown(socket.SHUT_WR)
+        assert raw.recv(100).startswith((b"HTTP/1.0 400", b"HTTP/1.0 413"))
+    assert post(door, export((1, VLLM)).SerializeToString())[0] == 200
 
 
 def test_json_says_the_same_as_protobuf(door):
