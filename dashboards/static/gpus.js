@@ -5,7 +5,8 @@ import { AGENT, ago, bar, chart, esc, number, panel, percent, seconds, short, su
 
 const gib = (bytes, digits) => number(bytes === null ? null : bytes / 2 ** 30, digits);
 const memory = (g) => (g.memory_total ? `${bar(g.memory_used / g.memory_total, "plain")}${gib(g.memory_used, 0)} of ${gib(g.memory_total, 0)} GiB` : "–");
-const split = (m) => [["weights", m.weights], ["KV", m.kv_used, m.kv_pool], ["other", m.other]].filter(([, bytes]) => bytes !== null).map(([part, bytes, whole]) => `${part} ${gib(bytes, 0)}${whole ? ` of ${gib(whole, 0)}` : ""}`).join(" · ");
+const split = (g) => [["weights", g.memory?.weights], ["KV", g.memory?.kv_used, g.memory?.kv_pool], ["other", g.memory?.other], ["reserved", g.memory_reserved]].filter(([, bytes]) => (bytes ?? null) !== null).map(([part, bytes, whole]) => `${part} ${gib(bytes, 0)}${whole ? ` of ${gib(whole, 0)}` : ""}`).join(" · ");
+const reasons = (g) => Object.entries(g.throttled_by).filter(([, passed]) => passed).map(([reason, passed]) => `${reason} ${seconds(passed)}`).join(" · ");
 const SOURCES = { gpm_counters: "GPM counters", gpm: "GPM", clock_weighted: "estimated from clocks", power: "estimated from power", kernel_busy: "only kernel-busy", recorded: "recorded", simulated: "simulated" };
 
 const models = (data) => [...new Set(data.gpus.map((g) => g.gpu_model).filter(Boolean))];
@@ -18,9 +19,9 @@ const gpus = (data) => [
   { title: "SM", n: true, cell: (g) => `${percent(g.sm)}${g.source ? sub(esc(SOURCES[g.source] ?? g.source)) : ""}` },
   { title: "tensor", n: true, optional: true, cell: (g) => percent(g.tensor) },
   { title: "DRAM", n: true, optional: true, cell: (g) => percent(g.dram) },
-  { title: "memory", n: true, optional: true, cell: (g) => memory(g) + (g.memory ? sub(split(g.memory)) : "") },
+  { title: "memory", n: true, optional: true, cell: (g) => memory(g) + sub(split(g)) },
   { title: "power", n: true, optional: true, cell: (g) => `${number(g.power)} W` },
-  { title: "throttled", n: true, optional: true, cell: (g) => seconds(g.throttled) },
+  { title: "throttled", n: true, optional: true, cell: (g) => seconds(g.throttled) + sub(reasons(g)) },
   { title: "running", n: true, cell: (g) => number(g.running) },
   { title: "waiting", n: true, cell: (g) => (g.replica ? anchor("/requests", { replica: g.replica }, number(g.waiting)) : number(g.waiting)) },
   { title: "KV", n: true, cell: (g) => percent(g.kv) },

@@ -73,6 +73,7 @@ _SHOWN: Final[Mapping[str, str]] = {
     "source": "activity_source",
     "memory_used": "memory_used_bytes",
     "memory_total": "memory_total_bytes",
+    "memory_reserved": "memory_reserved_bytes",
     "power": "power_watts",
     "temperature": "temperature_celsius",
     **{name: name for name in _TELLING},
@@ -80,7 +81,8 @@ _SHOWN: Final[Mapping[str, str]] = {
 """What is shown of a GPU's newest sample: the page's name and the column."""
 _FRESH: Final = " AND at_us >= {fresh_us:Int64}"
 """Only what is fresh at the range's end is shown as how things stand: a stale value is no value."""
-_COUNTERS: Final = ("throttle_power_us_total", "throttle_thermal_us_total", "throttle_hardware_us_total")
+_REASONS: Final = ("power", "thermal", "hardware")
+_COUNTERS: Final = tuple(f"throttle_{reason}_us_total" for reason in _REASONS)
 _HEARD: Final = (
     "SELECT gpu_uuid, intDiv(max(at_us), 1000) AS at_ms, "
     "any(concat(gpu_model, if(isNull(mig_profile), '', concat(' MIG ', mig_profile)))) AS gpu_model, "
@@ -172,7 +174,7 @@ def _listed(
     """Return every GPU of the range, and every one expected, those in trouble first."""
     fresh = {**bound, "fresh_us": min(question.to_us, question.now_us) - fleet.HEARD_US}
     placed = {row["gpu_uuid"]: row for row in rows(store, PLACED, bound)}
-    throttled = {row["gpu_uuid"]: _throttled(row) for row in rows(store, _THROTTLED, bound)}
+    throttled = {row["gpu_uuid"]: row for row in rows(store, _THROTTLED, bound)}
     engines = {row["replica"]: row for row in rows(store, _ENGINES, fresh)}
     latest = {row["gpu_uuid"]: row for row in rows(store, _LATEST, fresh)}
     found: dict[str, Mapping[str, Any]] = {row["gpu_uuid"]: row for row in rows(store, _HEARD, bound)}
@@ -183,7 +185,7 @@ def _listed(
     placed = {uuid: {**place, "gpus": shares[place["replica"]]} for uuid, place in placed.items()}
     joined = [
         _joined(
-            {**heard, **latest.get(uuid, nothing), "gpu_uuid": uuid, "throttled": throttled.get(uuid)},
+            {**heard, **latest.get(uuid, nothing), "gpu_uuid": uuid, **_throttled(throttled.get(uuid, {}))},
             placed,
             engines,
             known.states,
@@ -194,10 +196,10 @@ def _listed(
     return sorted(joined, key=_weight)
 
 
-def _throttled(row: Mapping[str, Any]) -> float | None:
-    """Return seconds throttled for any reason; None where no kind of it is measured."""
-    known = [row[kind] for kind in ("power", "thermal", "hardware") if row[kind] is not None]
-    return sum(known) if known else None
+def _throttled(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return seconds throttled, in all (None where no kind of it is measured) and by reason."""
+    by = {kind: row[kind] for kind in _REASONS if row.get(kind) is not None}
+    return {"throttled": sum(by.values()) if by else None, "throttled_by": by}
 
 
 def _joined(

@@ -193,6 +193,7 @@ def test_throttled_time_is_the_growth_of_the_counters_over_resets(own_story):
             gpu_uuid="GPU-hot",
             host="h",
             throttle_power_us_total=total,
+            throttle_thermal_us_total=0,
         )
         for at, total in enumerate(totals)
     ]
@@ -200,6 +201,7 @@ def test_throttled_time_is_the_growth_of_the_counters_over_resets(own_story):
     _, body = gpus.view(own_story.facts, own_story.asked(), fleet_of(own_story), [])
     hot = next(row for row in body["gpus"] if row["gpu_uuid"] == "GPU-hot")
     assert hot["throttled"] == 1 + 1 + 2
+    assert hot["throttled_by"] == {"power": 4, "thermal": 0}
     assert next(row for row in body["gpus"] if row["gpu_uuid"] != "GPU-hot")["throttled"] is None
 
 
