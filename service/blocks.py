@@ -33,8 +33,7 @@ class Batch:
     @property
     def size_bytes(self) -> int:
         """The memory its facts take."""
-        tables = () if self.decoded is None else self.decoded.tables.values()
-        return sum(table.nbytes for table in tables)
+        return 0 if self.decoded is None else self.decoded.size_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

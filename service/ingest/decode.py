@@ -45,6 +45,8 @@ class Decoded:
     header: BatchHeader
     tables: dict[str, pa.Table]
     ignored: Ignored
+    size_bytes: int = 0
+    """The memory its columns take."""
 
 
 def decode(body: bytes, *, now_us: int | None = None) -> Decoded:
@@ -67,7 +69,8 @@ def decode(body: bytes, *, now_us: int | None = None) -> Decoded:
             tables[part.table] = _checked(spec, sent.known)
             if now_us is not None and header.origin in _TIMED:
                 check_times(spec, tables[part.table], now_us)
-    return Decoded(header, tables, Ignored(len(parts) - len(known), unknown))
+    size = sum(table.get_total_buffer_size() for table in tables.values())
+    return Decoded(header, tables, Ignored(len(parts) - len(known), unknown), size)
 
 
 def _refuse_repeats(parts: Sequence[Part]) -> None:

@@ -24,24 +24,23 @@ class Recent:
     def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._lock = Lock()
-        self._held: OrderedDict[Identity, tuple[Decoded, int]] = OrderedDict()
+        self._held: OrderedDict[Identity, Decoded] = OrderedDict()
         self._bytes = 0
 
     def remember(self, agent: str, decoded: Decoded) -> None:
         """Keep a batch that was just journalled, if it fits."""
-        size = sum(table.get_total_buffer_size() for table in decoded.tables.values())
         identity = (agent, decoded.header.boot, decoded.header.seq)
         with self._lock:
             if identity in self._held:
                 return
-            self._held[identity] = (decoded, size)
-            self._bytes += size
+            self._held[identity] = decoded
+            self._bytes += decoded.size_bytes
             while self._bytes > self._max_bytes:
-                _, (_, freed) = self._held.popitem(last=False)
-                self._bytes -= freed
+                _, oldest = self._held.popitem(last=False)
+                self._bytes -= oldest.size_bytes
 
     def decoded(self, entry: Entry) -> Decoded:
         """Return an entry's batch, from memory or from its body. Raises `WireError` as `decode` does."""
         with self._lock:
             held = self._held.get((entry.agent, entry.boot, entry.seq))
-        return held[0] if held else decode(entry.body)
+        return held or decode(entry.body)
