@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import sys
+import tempfile
 from pathlib import Path
 
 import slo.indicator
+from collector.agent import Agent
 from collector.efficiency.peaks import PEAKS
 from collector.engines import Engine, Fold, Signal, engines
 from collector.export.dcgm_names import HOSTNAME_LABELS, NOT_SERVED, SERIES, XID
+from collector.export.health import Vital
 from collector.hardware.policies import POLICIES
 from collector.hardware.xids import CATALOGUE, LAST_CODE
 from collector.requests.route_fields import FIELDS, ROUTES, Filled
+from collector.settings import Settings
 from service.objectives.parameters import parameters
 from slo import expression
 from slo.indicator import Indicator
@@ -45,7 +49,31 @@ def metrics_page() -> str:
         parts.append(
             f"\n## {title}\n\nLabels: {said}. A value that was not measured is absent, never zero.\n\n{_metric_rows(chosen)}"
         )
+    found = _vitals()
+    for title, chosen in (
+        ("Derived from the readings", [each for each in found if each.prefix == PREFIX]),
+        ("The agent's own health", [each for each in found if each.prefix != PREFIX]),
+    ):
+        parts.append(f"\n## {title}\n\n{_vital_rows(chosen)}")
     return "".join(parts)
+
+
+def _vitals() -> list[Vital]:
+    """Return the series of an agent that has not begun: their names, kinds and words are all there."""
+    with tempfile.TemporaryDirectory() as folder:
+        agent = Agent(Settings(data_dir=Path(folder), host="host", server="http://127.0.0.1:1"))
+        found = agent.vitals()
+        if agent.journal is not None:
+            agent.journal.close()
+    return found
+
+
+def _vital_rows(vitals: list[Vital]) -> str:
+    rows = "".join(
+        f"| `{each.prefix}{each.name}` | {', '.join(each.labels)} | {each.kind} | {each.help} |\n"
+        for each in vitals
+    )
+    return f"| series | labels | kind | means |\n|---|---|---|---|\n{rows}"
 
 
 def _table(table: TableSpec) -> str:

@@ -33,7 +33,7 @@ def hardware_vitals(desk: HardwareDesk) -> list[Vital]:
             "gpu_xid_stands",
             MetricKind.GAUGE,
             "1 while this Xid stands against the GPU: until a reset is seen, the host is booted anew, "
-            "or the driver asks for no recovery any more.",
+            "the driver asks for no recovery any more, or a later Xid takes it back.",
             (*_LABELS, "verdict"),
             {(each.gpu, str(each.code), each.verdict.value): 1.0 for each in desk.troubles()},
             PREFIX,
