@@ -39,12 +39,14 @@ from service.store.clickhouse import Warehouse
 from service.store.facts import Facts
 from service.store.migrate import upgrade_facts
 from slo.cells import Cells, fold
+from slo.conditions import conditions
 from slo.durations import written
 from slo.evaluate import judge, judge_all
 from slo.indicators.goodput import Goodput
 from slo.indicators.ttft import Ttft
 from slo.objective import Objective
 from slo.ring import Page, Ring
+from telemetry.condition import Condition
 from telemetry.frame import Column, Frame, Numbers, Texts
 
 MINUTE = 60_000_000
@@ -114,12 +116,18 @@ def judging(objectives: int) -> dict[str, float]:
     clock = iter(range(NOW + 1, NOW + 1_000))
     return {
         "healthy": cpu_ms(lambda: judge(OBJECTIVE, healthy.counts())),
+        "healthy, and what alerts are told": cpu_ms(lambda: told(healthy)),
         "all at their threshold": cpu_ms(lambda: judge(OBJECTIVE, burning.counts())),
         "as 100 definitions": cpu_ms(
             lambda: judge_all([(each, ring.counts()) for each, ring in zip(defined, many, strict=True)])
         ),
         "closing a minute": cpu_ms(lambda: healthy.advance(next(clock) * MINUTE)),
     }
+
+
+def told(ring: Ring) -> list[Condition]:
+    """Return what alerts are told of all groups, while none stands."""
+    return conditions(judge(OBJECTIVE, ring.counts()), ring.first_bad_us, standing=())
 
 
 def state_kb() -> float:

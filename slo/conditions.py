@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from fractions import Fraction
 
-from slo.burn import UNKNOWN, YES
+import numpy as np
+
+from slo.burn import UNKNOWN, YES, Answers
 from slo.cells import Key
 from slo.durations import written
 from slo.evaluate import HOLDS, Judgement, Verdict, WindowVerdict
@@ -18,19 +20,33 @@ FirstBad = Callable[[Key, int], int | None]
 """Return the first bad fact of a group in the last so many microseconds: `Ring.first_bad_us`."""
 
 
-def conditions(judgement: Judgement, first_bad: FirstBad) -> list[Condition]:
+def conditions(
+    judgement: Judgement, first_bad: FirstBad, *, standing: Collection[Key] | None = None
+) -> list[Condition]:
     """Return a condition for each group and each severity that the objective alerts on.
 
     It holds while a pair of that severity fires, and is unknown while no pair fires and one
     cannot be told for want of traffic. Only a condition that holds is explained at length.
+    `standing` are the groups of which an alert stands: of the others only what holds is returned,
+    which spares thousands that are well. None = of every group.
     """
     asked = {pair.severity for pair in judgement.objective.alerts.pairs}
     return [
-        _condition(judgement, group, severity=severity, answer=answer, first_bad=first_bad)
+        _condition(judgement, group, severity=severity, answer=answers[group], first_bad=first_bad)
         for severity in Severity
         if severity in asked
-        for group, answer in enumerate(judgement.holds(severity).tolist())
+        for answers in (judgement.holds(severity),)
+        for group in _groups(judgement, answers, standing)
     ]
+
+
+def _groups(judgement: Judgement, answers: Answers, standing: Collection[Key] | None) -> list[int]:
+    """Return the groups that something is to be said of."""
+    told = np.full(len(answers), standing is None) | (answers == YES)
+    if standing:
+        told |= np.fromiter(map(standing.__contains__, judgement.counts.keys), np.bool_, len(answers))
+    groups: list[int] = np.flatnonzero(told).tolist()
+    return groups
 
 
 def _condition(
@@ -43,7 +59,7 @@ def _condition(
         name=objective.name,
         labels={"objective": objective.name, "severity": severity.value, **named},
         severity=severity,
-        holds=HOLDS[answer],
+        holds=HOLDS[int(answer)],
         since_us=first_bad(key, pair.short_us) if pair else None,
         annotations=_annotations(judgement, group, answer=answer, pair=pair),
     )

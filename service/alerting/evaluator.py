@@ -29,6 +29,7 @@ from service.live import KEEP_US, LiveWindow
 from service.own_metrics import Tally
 from slo.conditions import conditions
 from slo.evaluate import Judgement
+from slo.objective import Objective
 from telemetry.condition import Condition, Holds
 from telemetry.frame import Frame
 from telemetry.units import MICROS_PER_MINUTE, MICROS_PER_SECOND
@@ -141,22 +142,15 @@ class Evaluator:
         with self._parts.fold.lock:
             counted = self._parts.fold.counts
             judgements = judge_counts(counted, now_us)
+            told = [each for each in self._parts.alerting.open() if each.labels.get("objective") == each.name]
             asked = [
                 condition
                 for judgement, counts in zip(judgements, counted, strict=True)
-                for condition in conditions(judgement, counts.ring.first_bad_us)
+                for condition in conditions(
+                    judgement, counts.ring.first_bad_us, standing=_groups(judgement.objective, told)
+                )
             ]
-        return tuple(judgements), [*asked, *self._dropped(judgements, asked)]
-
-    def _dropped(self, judgements: Sequence[Judgement], judged: Sequence[Condition]) -> Iterable[Condition]:
-        """Yield the end, and why, of every open alert that no objective asks for any more."""
-        told = [each for each in self._parts.alerting.open() if each.labels.get("objective") == each.name]
-        names = {alert.name for alert in told}
-        asked = {_identity(each.name, each.labels) for each in judged if each.name in names}
-        there = {judgement.objective.name for judgement in judgements}
-        for alert in told:
-            if _identity(alert.name, alert.labels) not in asked:
-                yield _no_longer(alert, f"{alert.name}: {CHANGED if alert.name in there else WITHDRAWN}")
+        return tuple(judgements), [*asked, *_dropped(told, judgements, asked)]
 
     def _stalled(self) -> set[str]:
         """Return the replicas on which a finding of a stall is open."""
@@ -234,6 +228,26 @@ class Evaluator:
 
 def _identity(name: str, labels: Mapping[str, str]) -> tuple[str, frozenset[tuple[str, str]]]:
     return name, frozenset(labels.items())
+
+
+def _groups(objective: Objective, told: Sequence[Alert]) -> set[tuple[str, ...]]:
+    """Return the groups of an objective of which alerts are open."""
+    return {
+        tuple(alert.labels.get(column, "") for column in objective.group_by)
+        for alert in told
+        if alert.name == objective.name
+    }
+
+
+def _dropped(
+    told: Sequence[Alert], judgements: Sequence[Judgement], judged: Sequence[Condition]
+) -> Iterable[Condition]:
+    """Yield the end, and why, of every open alert that no objective asks for any more."""
+    asked = {_identity(each.name, each.labels) for each in judged}
+    there = {judgement.objective.name for judgement in judgements}
+    for alert in told:
+        if _identity(alert.name, alert.labels) not in asked:
+            yield _no_longer(alert, f"{alert.name}: {CHANGED if alert.name in there else WITHDRAWN}")
 
 
 def _no_longer(alert: Alert, why: str = "") -> Condition:

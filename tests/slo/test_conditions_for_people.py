@@ -130,3 +130,16 @@ def test_rates_read_well(value, words):
 )
 def test_budgets_read_well(value, words):
     assert left(value) == words
+
+
+def test_of_groups_that_are_well_only_those_are_told_of_which_an_alert_stands(ttft, ring):
+    add(ring, ("chat", "burns"), age=(0, 60), good=500, bad=500)
+    for tenant in ("well", "healed"):
+        add(ring, ("chat", tenant), age=(0, 60), good=1_000, bad=0)
+    judgement = judge(ttft, ring.counts())
+    everyone = conditions(judgement, ring.first_bad_us)
+    assert len(everyone) == 2 * 3
+    told = conditions(judgement, ring.first_bad_us, standing={("chat", "healed"), ("chat", "unheard of")})
+    assert told == [each for each in everyone if each.labels["tenant"] != "well"]
+    told = conditions(judgement, ring.first_bad_us, standing=())
+    assert {each.labels["tenant"] for each in told} == {"burns"}
