@@ -1,6 +1,6 @@
 """The budget left of one objective over its window; what lies below zero is overspent; then the forecast."""
 
-from dashboards.figures.template import BLUE, GREEN, VERMILLION, Template, figure, line
+from dashboards.figures.template import BLUE, GREEN, TIME, VERMILLION, Template, figure, line
 
 TEMPLATE = Template(
     figure(
@@ -18,6 +18,7 @@ TEMPLATE = Template(
             line("expected", BLUE, line={"dash": "dash", "width": 1.5}),
         ],
         "budget left",
+        xaxis={**TIME, "nticks": 3},
         yaxis={
             "title": {"text": "share of the budget"},
             "tickformat": ".0%",

@@ -47,12 +47,16 @@ const facts = (data) => {
   return [`<div class="chooser" id="chooser"><label for="dataset">facts</label> <select id="dataset">${options.map(([value, title]) => `<option value="${esc(value)}"${value === (filter("dataset") ?? "") ? " selected" : ""}>${esc(title)}</option>`).join("")}</select></div>`];
 };
 
-const ahead = (forecast) => {
+const ahead = (one) => {
+  const { forecast } = one;
   if (!forecast) return "";
+  if (one.budget.over.at(-1) < 0) return "The budget is spent; the band is where four futures of five go on from there.";
   const when = (us) => (us === null ? "not within one period" : utc(us / 1000));
   if (forecast.earliest_us === null) return "Four in five futures leave budget until the period has passed.";
   return `Four in five times the rest is spent between ${when(forecast.earliest_us)} and ${forecast.latest_us === null ? "after one period" : when(forecast.latest_us)}, likely ${forecast.likely_us === null ? "not within one period" : `by ${when(forecast.likely_us)}`}.`;
 };
+const BUDGET = "Budget left, over its whole window";
+const alone = (one, data) => one.group === null && !one.budget.at.length && data.objectives.some((each) => each.unit === "slices"); // a slice is one group's
 // As far ahead as the past reaches back, or a day: what comes later is said in words.
 const burnDown = (one) => {
   const past = one.budget.at, { at = [], low = [], middle = [], high = [] } = one.forecast?.band ?? {};
@@ -63,7 +67,7 @@ const burnDown = (one) => {
 
 // Alerts are judged for each group by itself: without one, the group that burns a pair the fastest stands for it.
 const firing = (p) => p.never ? `<span class="sub" title="${esc(p.never)}">can never fire</span>` : (p.groups > 1 && p.fires ? `<span class="tag firing">${number(p.fires)} of ${number(p.groups)}</span>` : tag(p.fires ? "firing" : "inactive"));
-const fastest = (one) => (one.group !== null || !one.pairs.length ? "" : `<p class="note">Each group is judged by itself; shown is the fastest, by the first pair ${anchor("/objectives", { name: one.name, group: one.pairs[0].group }, esc(one.pairs[0].group))}.</p>`);
+const fastest = (one) => (one.group !== null || !one.pairs.length ? "" : `<p class="note">Judged group by group; shown is the one that burns each pair fastest, for the first ${anchor("/objectives", { name: one.name, group: one.pairs[0].group }, esc(one.pairs[0].group))}.</p>`);
 const pairs = (one) =>
   table([
     { title: "alerts by", cell: (p) => tag(p.severity) },
@@ -101,7 +105,7 @@ page("objectives", {
       panel("detail", `${esc(one.title)}`, "", about(one)),
       trial(one),
       chart("good_share", `Good share of ${esc(one.unit)}; a gap is a time without any`, "w7", "", "tall"),
-      chart("budget", "Budget left, over its whole window", "w5", ahead(one.forecast), "tall"),
+      alone(one, data) ? panel("budget", BUDGET, "w5", `<div class="empty">Slices are one group's: choose a group below.</div>`) : chart("budget", BUDGET, "w5", ahead(one), "tall"),
       panel("spent", "What spent the budget, in this range", "w7", spent(one)),
       panel("pairs", "Windows that alert", "w5", pairs(one)),
     ] : [];

@@ -36,8 +36,7 @@ const left = (ratio) => (ratio === null ? "no data" : ratio < 0 ? `budget oversp
 
 function said(told, now) {
   if (!told.total) return "No data in this range: nothing it counts came.";
-  const pages = told.alerts.filter((each) => each.severity === "page");
-  const longest = pages.length ? `, for ${seconds(Math.max(...pages.map((each) => each.lasted_us)) / 1e6)} at the longest,` : "";
+  const longest = told.longest_us === null ? "" : `, for ${seconds(told.longest_us / 1e6)} at the longest,`;
   const alerts = told.silent ? `it could never alert: ${esc(told.silent)}` : `it would have ${times(told.pages, "paged", "paged nobody")}${longest} and ${times(told.tickets, "opened a ticket", "opened no ticket")}`;
   const before = now && now !== told ? ` <span class="sub">As it stands: ${percent(now.compliance, 2)}, ${times(now.pages, "paged", "no page")}.</span>` : "";
   return `<b class="${told.kept ? "" : "alarm"}">${told.kept ? "Kept" : "Broken"}: ${percent(told.compliance, 2)}</b> of ${number(told.total)} were good, ${left(told.budget_left)}; ${alerts}.${before}`;
@@ -71,8 +70,8 @@ async function show(told, root, data) {
   root.querySelector("#yaml pre").textContent = told.document;
   root.querySelector("#untry").disabled = !Object.keys(state.values).length;
   root.querySelector("#copy").disabled = false;
-  const words = (each) => `would have ${each.severity === "page" ? "paged" : "opened a ticket"}: ${each.windows}, up to ${number(each.worst, 1)}×`;
-  const moments = told.alerts.filter((each) => each.severity === "page").map((each) => ({ kind: "finding", at_ms: each.from_ms, until_ms: each.to_ms, words: words(each) }));
+  const words = (each) => `would have ${times(each.times, "paged", "")}, up to ${number(each.worst, 1)}×`;
+  const moments = told.paged.map((each) => ({ kind: "finding", at_ms: each.from_ms, until_ms: each.to_ms, words: words(each) }));
   const columns = { ...told.over_time, now: state.now ? state.now.over_time.share : [] };
   await draw(root, "trial", "trial", columns, { from_ms: data.from_ms, to_ms: data.to_ms, moments });
   document.body.dataset.tried = JSON.stringify({ good: told.good, total: told.total, pages: told.pages, limits: told.limits, target: told.target });

@@ -22,6 +22,7 @@ from slo.durations import written
 from slo.evaluate import Judgement, Verdict
 from slo.objective import Objective
 from slo.pairs import Pair
+from slo.slices import Timeslices
 from telemetry.units import MICROS_PER_HOUR
 
 _CELLS: Final = """
@@ -117,7 +118,9 @@ def charts(store: Queries, question: Asked, one: Chosen | None) -> dict[str, Any
         "total": [total for _, total in pairs],
     }
     filled = gapless(shares, wide)
-    return {"good_share": filled | {"target": [float(one.objective.target)] * len(filled["at"])}}
+    budgeting = one.objective.budgeting  # the promise about requests is that of a slice, where slices count
+    target = budgeting.target if isinstance(budgeting, Timeslices) else one.objective.target
+    return {"good_share": filled | {"target": [float(target)] * len(filled["at"])}}
 
 
 def _bound(question: Asked, one: Chosen) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from telemetry.condition import Severity
 from telemetry.units import MICROS_PER_MINUTE
 
 MOST_ALERTS: Final = 50
+"""Most alerts told one by one."""
+MOST_SPANS: Final = 500
 
 
 def view(trial: Trial, question: Asked, group: str | None, document: str) -> dict[str, Any]:
@@ -28,6 +30,7 @@ def view(trial: Trial, question: Asked, group: str | None, document: str) -> dic
     inside = inside.take((inside.bucket >= first) & (inside.bucket < end))
     good, total = inside.sums()
     alerts = [each for each in trial.alerts if group in (None, " / ".join(each.group))]
+    pages = [each for each in alerts if each.severity is Severity.PAGE]
     return {
         "promise": objective.sentence(),
         "limits": movable(objective),
@@ -38,8 +41,10 @@ def view(trial: Trial, question: Asked, group: str | None, document: str) -> dic
         "kept": None if not total else (total - good) <= objective.budget * total,
         "budget_left": ratio(budget_remaining(total - good, total, objective.budget)),
         "over_time": _over_time(inside, minutes_of(question), float(objective.target)),
-        "pages": sum(each.severity is Severity.PAGE for each in alerts),
-        "tickets": sum(each.severity is Severity.TICKET for each in alerts),
+        "pages": len(pages),
+        "tickets": len(alerts) - len(pages),
+        "longest_us": max((_end_us(each, question) - each.from_us for each in pages), default=None),
+        "paged": _paged(pages, question),
         "alerts": _alerts(alerts[:MOST_ALERTS], question),
         "silent": trial.silent,
         "document": document,
@@ -65,6 +70,24 @@ def _over_time(cells: Cells, question: Asked, target: float) -> dict[str, list[A
     return filled | {"target": [target] * len(filled["at"])}
 
 
+def _paged(pages: Sequence[WouldBe], question: Asked) -> list[dict[str, Any]]:
+    """Return the times at which somebody would have been paged, those of all groups laid together."""
+    found: list[dict[str, Any]] = []
+    for page in sorted(pages, key=lambda each: each.from_us):
+        from_ms, to_ms = milliseconds(page.from_us), milliseconds(_end_us(page, question))
+        if not found or from_ms > found[-1]["to_ms"]:
+            found.append({"from_ms": from_ms, "to_ms": to_ms, "times": 0, "worst": 0.0})
+        found[-1]["to_ms"] = max(found[-1]["to_ms"], to_ms)
+        found[-1]["times"] += 1
+        found[-1]["worst"] = max(found[-1]["worst"], float(page.worst))
+    return found[:MOST_SPANS]
+
+
+def _end_us(alert: WouldBe, question: Asked) -> int:
+    """Return when an alert ended, or the range where it still stood."""
+    return question.to_us if alert.to_us is None else alert.to_us
+
+
 def _alerts(alerts: Sequence[WouldBe], question: Asked) -> list[dict[str, Any]]:
     return [
         {
@@ -72,7 +95,7 @@ def _alerts(alerts: Sequence[WouldBe], question: Asked) -> list[dict[str, Any]]:
             "group": " / ".join(each.group),
             "from_ms": milliseconds(each.from_us),
             "to_ms": milliseconds(each.to_us),
-            "lasted_us": (question.to_us if each.to_us is None else each.to_us) - each.from_us,
+            "lasted_us": _end_us(each, question) - each.from_us,
             "windows": f"{written(each.pair.long_us)} and {written(each.pair.short_us)}",
             "worst": float(each.worst),
         }

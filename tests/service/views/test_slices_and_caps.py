@@ -8,14 +8,15 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from service.views import promises
+from service.views import objectives, promises
+from service.views.asking import asked
 from slo.cells import Cells
 from slo.corrections import Correction, Excluded
 from slo.evaluate import judge
 from slo.indicators.availability import Availability
 from slo.objective import Objective
 from slo.ring import Ring
-from slo.slices import RatioTimeslices
+from slo.slices import RatioTimeslices, Timeslices
 
 MINUTE = 60_000_000
 NOW = 29_000_000
@@ -46,6 +47,13 @@ def judged():
 def test_a_part_of_a_slice_is_told_as_such(judged):
     (row,) = promises.rows([judged(1, budgeting=RatioTimeslices(5 * MINUTE))])
     assert (row["good"], row["total"], row["unit"]) == (0.75, 1.0, "slices")
+
+
+def test_the_share_of_requests_is_drawn_beside_what_a_slice_promises_of_them(judged, facts):
+    judgement = judged(1, budgeting=Timeslices(5 * MINUTE, Decimal("0.95")))
+    one = objectives.Chosen(judgement=judgement, group=0)
+    drawn = objectives.charts(facts, asked(NOW * MINUTE, "1h", {}), one)["good_share"]
+    assert set(drawn["target"]) == {0.95}
 
 
 def test_requests_are_told_as_they_were_counted(judged):
