@@ -97,7 +97,7 @@ def test_a_source_that_raises_loses_its_tick_and_not_its_thread(watch, eventuall
             raise RuntimeError("broken")
 
     source = Scripted(act=break_once)
-    watcher, delivered = watch(source)
+    watcher, delivered = watch(source, deadline=5)
     eventually(lambda: len(delivered) > 2)
     assert "RuntimeError: broken" in delivered[0].health.error
     assert delivered[1].health.ok and watcher.failures == 1

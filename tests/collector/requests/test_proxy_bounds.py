@@ -219,7 +219,7 @@ def test_of_many_requests_that_end_in_many_ways_each_gives_one_record(lab, scrip
         script.steps = [
             speak.HEAD,
             speak.chunk(speak.delta("a")),
-            0.1,
+            0.5,  # long enough for those who leave, on a busy machine too
             speak.chunk(speak.stream("b")),
             speak.END,
         ]
