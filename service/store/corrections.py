@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from sqlalchemy import Update, select, update
 
@@ -60,9 +60,20 @@ class Corrections:
         self.replace((correction,), {})
 
     def end(self, correction_id: str, ending: Ending) -> bool:
-        """End a correction; false = there is none of this id that has not been ended."""
+        """End a correction; false = there is none of this id that could be.
+
+        One that was ended before can still be withdrawn; who ended it, and why, stays in its record.
+        """
+        ended = select(corrections.c.until_us, corrections.c.ended_by, corrections.c.ended_why)
         with self._database.writing() as connection:
-            return connection.execute(_ended(correction_id, ending)).rowcount == 1
+            before = connection.execute(ended.where(corrections.c.id == correction_id)).one_or_none()
+            if before is None or before.until_us == 0 or (before.ended_by and ending.until_us):
+                return False
+            if before.ended_by:
+                told = f"{ending.why}; before, ended by {before.ended_by}: {before.ended_why}"
+                ending = replace(ending, why=told)
+            connection.execute(_ended(correction_id, ending))
+            return True
 
     def replace(self, added: Sequence[StoredCorrection], ended: Mapping[str, Ending]) -> None:
         """Keep some and end others, by id, in one transaction."""
@@ -90,10 +101,9 @@ class Corrections:
 
 
 def _ended(correction_id: str, ending: Ending) -> Update:
-    chosen = (corrections.c.id == correction_id) & corrections.c.ended_at_us.is_(None)
     return (
         update(corrections)
-        .where(chosen)
+        .where(corrections.c.id == correction_id)
         .values(
             until_us=ending.until_us,
             ended_by=ending.by,

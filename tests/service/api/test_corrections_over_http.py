@@ -79,6 +79,21 @@ def test_a_correction_counts_at_the_next_tick_and_leaves_no_trace_when_withdrawn
     assert ("correct", row["id"]) in told and ("withdraw correction", row["id"]) in told
 
 
+def test_one_that_was_ended_can_still_be_withdrawn_and_its_record_says_both(
+    served, admin, counted, three_bad_of_five
+):
+    made = admin("POST", "corrections", json=an_hour_around_then(objectives=["availability"])).json()["id"]
+    end = f"corrections/{made}/end"
+    assert admin("POST", end, json={"why": "it is over"}).status_code == 204
+    assert admin("POST", end, json={"why": "it is over"}).status_code == 404
+    assert admin("POST", end, json={"why": "wrong day", "withdraw": True}).status_code == 204
+    assert admin("POST", end, json={"why": "wrong day", "withdraw": True}).status_code == 404
+    served.until(lambda: counted() == (2, 5))
+    (row,) = [each for each in admin("GET", "corrections").json() if each["id"] == made]
+    assert row["state"] == "withdrawn"
+    assert row["ended_why"] == f"wrong day; before, ended by {row['ended_by']}: it is over"
+
+
 def test_a_correction_of_another_objective_changes_nothing_here(served, admin, counted, three_bad_of_five):
     made = admin("POST", "corrections", json=an_hour_around_then(objectives=["ttft"])).json()["id"]
     time.sleep(1.5)

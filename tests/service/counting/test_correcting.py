@@ -87,12 +87,17 @@ def test_one_put_back_into_its_file_is_asked_for_anew(state):
     assert [row.until_us for row in state.corrections.listed()] == [NOW_US + HOUR, None]
 
 
-def test_a_correction_is_ended_once(state):
+def test_a_correction_is_ended_once_and_withdrawn_once(state):
     (kept,), _ = changes(asked_in(SUNDAYS), [], NOW_US)
     state.corrections.add(kept)
     assert state.corrections.end(kept.id, Ending("ann", NOW_US, "moved", NOW_US))
-    assert not state.corrections.end(kept.id, Ending("bob", NOW_US + 1, "again", 0))
+    assert not state.corrections.end(kept.id, Ending("bob", NOW_US + 1, "again", NOW_US + 1))
     assert state.corrections.listed()[0].ended_by == "ann"
+    assert state.corrections.end(kept.id, Ending("bob", NOW_US + 2, "wrong day", 0))
+    assert not state.corrections.end(kept.id, Ending("ann", NOW_US + 3, "again", 0))
+    (row,) = state.corrections.listed()
+    assert (row.until_us, row.ended_by) == (0, "bob")
+    assert row.ended_why == "wrong day; before, ended by ann: moved"
 
 
 def test_an_ended_time_is_cut_where_it_ended():
