@@ -161,5 +161,5 @@ def _groups(columns: Sequence[Texts], rows: int) -> tuple[list[Key], Ints]:
     """Number the distinct rows of text columns; an unknown text is `UNKNOWN_WORD`."""
     if not columns or not rows:
         return [()] if rows else [], np.zeros(rows, dtype=np.int64)
-    group, keys = combined(columns)
-    return [tuple(UNKNOWN_WORD if word is None else word for word in key) for key in keys], group
+    group, keys = combined(columns, UNKNOWN_WORD)
+    return keys, group

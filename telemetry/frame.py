@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from telemetry.columns import TABLE, ColumnSpec, Kind, Record
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Unknown = TypeVar("Unknown", str, None)
 _MOST_MIXED: Final = 1 << 62
 """How far distinct rows of texts are numbered by one integer."""
 _MOST_MARKS: Final = 8
@@ -186,8 +187,8 @@ def _joined(parts: Sequence[Any]) -> Column:
     return Texts(np.concatenate(codes), tuple(words))
 
 
-def combined(columns: Sequence[Texts]) -> tuple[Ints, list[tuple[str | None, ...]]]:
-    """Number the distinct rows of several text columns.
+def combined(columns: Sequence[Texts], unknown: Unknown) -> tuple[Ints, list[tuple[str | Unknown, ...]]]:
+    """Number the distinct rows of several text columns; `unknown` stands for what is not known.
 
     Returns (`codes`, `keys`): row i has the texts `keys[codes[i]]`, in the order of their words.
     With no rows there are no keys. Raises `ValueError` for no columns.
@@ -205,7 +206,7 @@ def combined(columns: Sequence[Texts]) -> tuple[Ints, list[tuple[str | None, ...
     row = np.empty(len(distinct), dtype=np.int64)
     row[codes] = np.arange(len(codes))  # any row of each will do: they are alike
     texts = [
-        [None if code < 0 else column.words[code] for code in column.codes[row].tolist()]
+        [unknown if code < 0 else column.words[code] for code in column.codes[row].tolist()]
         for column in columns
     ]
     return codes, list(zip(*texts, strict=True))

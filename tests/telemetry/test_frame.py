@@ -79,7 +79,7 @@ def test_combined_numbers_each_distinct_row_once():
         Texts(np.array([0, 1, 0, -1], dtype=np.int32), ("x", "y")),
         Texts(np.array([0, 0, 0, 0], dtype=np.int32), ("m",)),
     ]
-    codes, keys = combined(columns)
+    codes, keys = combined(columns, None)
     assert [keys[code] for code in codes] == [("x", "m"), ("y", "m"), ("x", "m"), (None, "m")]
     assert len(keys) == 3
 
@@ -93,7 +93,7 @@ def test_combined_tells_rows_apart_whatever_the_number_of_words(rows, sizes):
     columns = [
         Texts(np.array([row[at] for row in rows], dtype=np.int32), each) for at, each in enumerate(words)
     ]
-    codes, keys = combined(columns)
+    codes, keys = combined(columns, None)
     told = [tuple(None if code < 0 else words[at][code] for at, code in enumerate(row)) for row in rows]
     assert [keys[code] for code in codes] == told
     assert len(keys) == len(set(keys)) == len(set(told))
