@@ -5,11 +5,12 @@
 
 Objectives are groups of one definition, with the workbook's four pairs over 30 days in minutes:
 each is judged, counted and alerted on by itself. Judging is CPU of this process, median of the
-rounds: of healthy groups, of groups that all stand at their threshold with little traffic, so
-that each needs the exact binomial bound, and of 100 definitions of 100 groups with five different
-targets. Beside it stands
-Debian's Prometheus, 2 series an objective every minute for 30 days, an error ratio for each
-window. A restart takes up 30 days of minutes in which no objective was ever idle. The past: 30 days of raw rows in chDB, asked by a threshold that was never in force.
+rounds: of healthy groups, without and with what alerts are told of them; of groups that all stand
+at their threshold with little traffic, so that each needs the exact binomial bound; and of 100
+definitions of 100 groups with five different targets. Beside it stands Debian's Prometheus, 2
+series an objective every minute for 30 days, an error ratio for each window. A restart takes up 30
+days of minutes in which no objective was ever idle. The past: 30 days of raw rows in chDB, asked by
+a threshold that was never in force.
 (Not called `slo.py`: beside the other scripts that would hide the package.)
 """
 
