@@ -17,10 +17,10 @@ TEMPLATE = Template(
         [
             line("good share", BLUE, mode="lines+markers"),
             line("target", GREY, line={"dash": "dash", "width": 1.5}),
-            bars("bad requests", VERMILLION, yaxis="y2"),
+            bars("bad", VERMILLION, yaxis="y2"),
         ],
         "",
-        **stacked(("good share", GOOD_SHARE), ("bad requests", {"nticks": 3})),
+        **stacked(("good share", GOOD_SHARE), ("bad", {"nticks": 3})),
         bargap=0,
     ),
     ({"x": "at", "y": "share"}, {"x": "at", "y": "target"}, {"x": "at", "y": "bad"}),

@@ -1,7 +1,7 @@
 // Every promise; with ?name= one of them: its minutes, windows and what spent the budget.
 import { anchor, filter, go, page } from "./app.js";
 import { draw, drawAll } from "./charts.js";
-import { PROMISES, PROXY, budget, burn, chart, esc, number, panel, percent, sub, table, tag, utc } from "./format.js";
+import { PROMISES, PROXY, budget, burn, chart, esc, number, panel, percent, short, sub, table, tag, utc } from "./format.js";
 import { trial, tryOut } from "./trial.js";
 
 const WINDOWS = ["5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"];
@@ -84,7 +84,8 @@ const PARTY = {
   replica: { title: "replica", optional: true, cell: (s) => (s.replica === "__unknown__" ? "not known" : anchor("/gpus", { replica: s.replica }, esc(s.replica))) },
   status: { title: "why", cell: (s) => esc(CAUSE[s.status] ?? s.status) },
 };
-const word = (party, row) => (party === "status" ? esc(CAUSE[row.status] ?? row.status) : named(row[party]));
+const WORD = { status: (word) => esc(CAUSE[word] ?? word), gpu_uuid: short };
+const word = (party, row) => (WORD[party] ?? named)(row[party]);
 // Each party by itself, the worst first: a bar's width is its share of all that was bad.
 const ranks = ({ party, rows }) => `<section><h3>${esc(party === "status" ? "why" : party.replaceAll("_", " "))}</h3><div class="bars">${rows.map((row) => `<span>${word(party, row)}</span><span><span class="bar slo_miss" style="width:${100 * row.share}%"></span></span><span class="n">${number(row.bad)} <span class="sub">${percent(row.share)}</span></span>`).join("")}</div></section>`;
 const spent = (one) =>
