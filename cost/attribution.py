@@ -122,7 +122,7 @@ class _Bill:
     def _keyed(self) -> tuple[Ints, Ints, list[str | None], list[str | None], Ints]:
         """Return the parts summed by (interval, class, tenant, model), headroom rows included."""
         people = self._line.load.parties.take(self.shares.request)
-        who, names = combined([people.tenant, people.model])
+        who, names = combined([people.tenant, people.model], None)
         count = len(CLASSES)
         keys, inverse = np.unique(
             (self._interval[self.shares.piece] * count + self.shares.klass) * len(names) + who,

@@ -185,9 +185,10 @@ class Billing:
     def _expect(self, gpu_samples: Frame, start_us: int) -> None:
         """Expect from now on every GPU that was ever seen. MIG instances come and go: they are not."""
         _, told = combined(
-            [gpu_samples.texts(name) for name in ("gpu_uuid", "host", "gpu_model", "mig_parent_uuid")]
+            [gpu_samples.texts(name) for name in ("gpu_uuid", "host", "gpu_model", "mig_parent_uuid")],
+            None,
         )
-        seen = {key[0]: key[:3] for key in told if key and key[0] is not None and key[3] is None}
+        seen = {key[0]: key[:3] for key in told if key[0] is not None and key[3] is None}
         self._state.fleet.expect(
             [
                 ExpectedGpu(gpu_uuid=uuid, host=host or "", gpu_model=model, since_us=start_us)

@@ -121,7 +121,7 @@ def mig_parts(gpu_samples: Frame) -> dict[str, tuple[str, Fraction]]:
 
 def _told(frame: Frame, *columns: str) -> list[tuple[str | None, ...]]:
     """Return the distinct rows of some text columns."""
-    return [key for key in combined([frame.texts(name) for name in columns])[1] if key]
+    return combined([frame.texts(name) for name in columns], None)[1]
 
 
 def _placed(
