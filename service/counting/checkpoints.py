@@ -17,7 +17,9 @@ import math
 import os
 import shutil
 import zlib
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -59,15 +61,24 @@ class Checkpoint:
     listed: Mapping[int, _Listed]
 
     def pages(self) -> Iterator[Page]:
-        """Yield its pages, one in memory at a time. Raises `DamagedError`, `OSError`."""
-        for each in self.listed.values():
-            body = (self.folder / each.file).read_bytes()
-            if zlib.crc32(body) != each.crc32 or each.width not in _WIDTHS:
-                raise DamagedError(f"{self.folder / each.file} is not what was written")
-            counts = np.frombuffer(zstd.decompress(body), dtype=each.width)
-            if len(counts) != math.prod(each.shape):
-                raise DamagedError(f"{self.folder / each.file} has another size")
-            yield Page(each.first, counts.reshape(each.shape))
+        """Yield its pages, the next one read meanwhile. Raises `DamagedError`, `OSError`."""
+        coming: deque[Future[Page]] = deque()
+        with ThreadPoolExecutor(1) as reader:
+            for each in self.listed.values():
+                coming.append(reader.submit(self._page, each))
+                if len(coming) > 1:
+                    yield coming.popleft().result()
+            yield from (each.result() for each in coming)
+
+    def _page(self, listed: _Listed) -> Page:
+        path = self.folder / listed.file
+        body = path.read_bytes()
+        if zlib.crc32(body) != listed.crc32 or listed.width not in _WIDTHS:
+            raise DamagedError(f"{path} is not what was written")
+        counts = np.frombuffer(zstd.decompress(body), dtype=listed.width)
+        if len(counts) != math.prod(listed.shape):
+            raise DamagedError(f"{path} has another size")
+        return Page(listed.first, counts.reshape(listed.shape))
 
 
 @dataclass(frozen=True, slots=True)
