@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
@@ -12,11 +13,12 @@ from service.api.histories import Dataset, history_of
 from service.clock import now_us
 from service.objectives.rewriting import moved as rewritten
 from service.objectives.section import NotThatError
-from service.objectives.words import duration, percent
-from service.past.trying import TrialError, moved
+from service.objectives.words import duration, number, percent
+from service.past.trying import Move, TrialError, moved, numbers
 from service.views import trials
 from service.views.asking import Asked, ViewError, asked
 from service.wiring import Service
+from slo.objective import Objective
 
 router = APIRouter(prefix="/api/v1", tags=["objectives"])
 
@@ -26,7 +28,7 @@ def trial(
     name: str,
     service: TheService,
     _caller: Reader,
-    move: Annotated[list[str], Query(description="a limit moved, as limit=1.5s or ttft=800ms")] = [],  # noqa: B006 - FastAPI copies it
+    move: Annotated[list[str], Query(description="a limit moved: limit=1.5s, ttft=800ms, value=85")] = [],  # noqa: B006 - FastAPI copies it
     target: Annotated[str | None, Query(description="percent, such as 99.5; none = as it is")] = None,
     *,
     range_: Annotated[str, Query(alias="range")] = USUAL_RANGE,
@@ -43,9 +45,8 @@ def trial(
     if known is None:
         raise HTTPException(404, f"no objective called {name!r} is in force; `inferometer slo list` has all")
     try:
-        limits = dict(map(_moved, move))
-        wanted = None if target is None else percent(target)
-        objective, silent = moved(known.objective, limits, wanted)
+        wanted = _moves(known.objective, move, target)
+        objective, silent = moved(known.objective, wanted)
         question = _question(service, range_, to, dataset)
     except (NotThatError, TrialError, ViewError) as error:
         raise HTTPException(422, str(error)) from None
@@ -53,7 +54,9 @@ def trial(
     found = service.imports.trying.trial(
         history, objective, from_us=question.from_us, to_us=question.to_us, silent=silent
     )
-    document = rewritten(known.document, limits_us=limits, target=wanted)
+    document = rewritten(
+        known.document, limits_us=wanted.limits_us, numbers=wanted.numbers, target=wanted.target
+    )
     return trials.view(found, question, group, document)
 
 
@@ -62,8 +65,15 @@ def _question(service: Service, range_: str, to: str | None, dataset: str) -> As
     return service.imports.question(question, dataset) if dataset else question
 
 
-def _moved(text: str) -> tuple[str, int]:
-    name, sign, value = text.partition("=")
-    if not sign:
-        raise NotThatError(f"move {text!r}", "write a limit and its value such as limit=1.5s")
-    return name, duration(value)
+def _moves(objective: Objective, texts: Sequence[str], target: str | None) -> Move:
+    limits_us, moved_numbers, plain = {}, {}, numbers(objective)
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise NotThatError(f"move {text!r}", "write a limit and its value such as limit=1.5s")
+        if name in plain:
+            moved_numbers[name] = number(value)
+        else:
+            limits_us[name] = duration(value)
+    wanted = None if target is None else percent(target)
+    return Move(limits_us=limits_us, numbers=moved_numbers, target=wanted)

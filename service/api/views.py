@@ -16,7 +16,7 @@ from service.api.objectives import counting, versions
 from service.clock import now_us
 from service.past.foresight import band, foresee, row
 from service.past.imports import short_name
-from service.past.trying import movable
+from service.past.trying import movable, numbers
 from service.views import (
     alerts,
     cost,
@@ -110,6 +110,7 @@ def _standing(service: Service, question: Asked, one: objectives.Chosen) -> Body
             for each in versions(service, name)
         ],
         "movable": movable(one.objective),
+        "numbers": {name: float(at) for name, at in numbers(one.objective).items()},
         "target": f"{one.objective.target * 100:f}",
         "forecast": None if forecast is None else row(forecast) | {"band": band(forecast)},
     }

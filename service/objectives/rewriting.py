@@ -29,10 +29,17 @@ def documents(text: str) -> dict[str, str]:
     return {name: each for each in texts if (name := _name(_yaml().load(each)))}
 
 
-def moved(document: str, *, limits_us: Mapping[str, int], target: Decimal | None = None) -> str:
-    """Return a document with other limits and another target; None = the target stays.
+def moved(
+    document: str,
+    *,
+    limits_us: Mapping[str, int],
+    numbers: Mapping[str, Decimal] | None = None,
+    target: Decimal | None = None,
+) -> str:
+    """Return a document with other limits, thresholds and another target; None = they stay.
 
-    `limits_us` are parameters of its indicator by the names they have in a file: `limit`, `ttft`.
+    `limits_us` and `numbers` are parameters of its indicator by the names they have in a file: `limit`,
+    `ttft`; `value`.
     """
     found = _yaml().load(document)
     promised = found["spec"]["objectives"][0]
@@ -42,6 +49,8 @@ def moved(document: str, *, limits_us: Mapping[str, int], target: Decimal | None
             promised["value"] = _number(Decimal(limit_us) / MICROS_PER_SECOND)
         else:
             metric[name] = written(limit_us)
+    for name, value in (numbers or {}).items():
+        metric[name] = _number(value)
     if target is not None and "targetPercent" in promised:
         promised["targetPercent"] = _number(target * _HUNDRED)
     elif target is not None:

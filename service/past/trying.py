@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
@@ -68,21 +68,37 @@ def movable(objective: Objective) -> dict[str, int]:
     }
 
 
-def moved(
-    objective: Objective, limits_us: Mapping[str, int], target: Decimal | None
-) -> tuple[Objective, str | None]:
+def numbers(objective: Objective) -> dict[str, Decimal]:
+    """Return the thresholds of an objective that can be moved, each in its column's own unit; above 0."""
+    indicator = objective.indicator
+    given = {each.name: getattr(indicator, each.field) for each in parameters(type(indicator))}
+    return {name: at for name, at in given.items() if isinstance(at, Decimal) and at > 0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """What is moved, by the names that a file has for it; `target` None = it stays."""
+
+    limits_us: Mapping[str, int] = field(default_factory=dict)
+    numbers: Mapping[str, Decimal] = field(default_factory=dict)
+    target: Decimal | None = None
+
+
+def moved(objective: Objective, move: Move) -> tuple[Objective, str | None]:
     """Return an objective with other limits and target, and why it could never alert (None = it could).
 
     Raises `TrialError` for a limit that it does not have, or one that nobody can keep.
     """
-    known = movable(objective)
-    for name in limits_us:
-        if name not in known:
-            raise TrialError(
-                f"{objective.name} has no limit {name!r} to move; {', '.join(known) or 'none'} can be"
-            )
+    limits, target = {**move.limits_us, **move.numbers}, move.target
+    fields = {name: f"{name}{_MICROS}" for name in movable(objective)} | {
+        name: name for name in numbers(objective)
+    }
+    for name in limits:
+        if name not in fields:
+            known = ", ".join(fields) or "none"
+            raise TrialError(f"{objective.name} has no limit {name!r} to move; {known} can be")
     try:
-        indicator = replace(objective.indicator, **{f"{name}{_MICROS}": at for name, at in limits_us.items()})  # type: ignore[type-var]
+        indicator = replace(objective.indicator, **{fields[name]: at for name, at in limits.items()})  # type: ignore[type-var]
         terms = {"indicator": indicator, "target": objective.target if target is None else target}
     except ObjectiveError as error:
         raise TrialError(str(error)) from None

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from service.past.trying import Trial, movable
+from service.past.trying import Trial, movable, numbers
 from service.views.asking import Asked, gapless, milliseconds, minutes_of
 from service.views.promises import ratio
 from slo.backtest import WouldBe
@@ -34,6 +34,7 @@ def view(trial: Trial, question: Asked, group: str | None, document: str) -> dic
     return {
         "promise": objective.sentence(),
         "limits": movable(objective),
+        "numbers": {name: float(at) for name, at in numbers(objective).items()},
         "target": f"{objective.target * 100:f}",
         "good": good,
         "total": total,

@@ -73,3 +73,36 @@ def test_comments_order_and_spelling_stay():
     assert after == text.replace("value: 2  ", "value: 1.5").replace(
         "targetPercent: 99  ", "targetPercent: 99.5"
     )
+
+
+COOL = """\
+apiVersion: openslo/v1
+kind: SLO
+metadata: {name: cool}
+spec:
+  service: fleet
+  indicator:
+    metadata: {name: cool}
+    spec:
+      ratioMetric:
+        counter: true
+        good:
+          metricSource:
+            type: inferometer
+            spec:
+              indicator: gpu_threshold
+              column: temperature_celsius
+              op: lte
+              value: 85 # of the datasheet
+        total: {metricSource: {type: inferometer, spec: {indicator: samples}}}
+  timeWindow: [{duration: 30d, isRolling: true}]
+  budgetingMethod: Occurrences
+  objectives:
+    - targetPercent: 99
+"""
+
+
+def test_a_moved_threshold_of_samples_is_that_number_and_the_rest_stays():
+    after = moved(COOL, limits_us={}, numbers={"value": Decimal("90.5")})
+    assert one(after).indicator.value == Decimal("90.5")
+    assert after.replace("90.5", "85").split() == COOL.split()

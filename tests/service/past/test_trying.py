@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.past.backtesting import History
-from service.past.trying import FRESH_SECONDS, TrialError, Trying, movable, moved
+from service.past.trying import FRESH_SECONDS, Move, TrialError, Trying, movable, moved, numbers
 from slo.cells import fold
 from slo.corrections import Correction, Excluded
 from slo.indicators.availability import Availability
 from slo.indicators.goodput import Goodput
+from slo.indicators.gpu_threshold import GpuThreshold
 from slo.indicators.ttft import Ttft
 from slo.objective import Objective
 from telemetry.frame import Frame
@@ -66,7 +67,7 @@ def history(requests):
 def test_a_trial_equals_a_recount(first_tokens, limit_us, objective):
     past = history([request(number, at) for number, at in enumerate(first_tokens)])
     name = next(iter(movable(objective)))
-    tried, _ = moved(objective, {name: limit_us}, None)
+    tried, _ = moved(objective, Move(limits_us={name: limit_us}))
     trying = Trying()
     trying.cells(past, objective, START, START + 9 * HOUR)
     found = trying.cells(past, tried, START, START + 9 * HOUR)
@@ -83,7 +84,7 @@ def test_a_moved_limit_reads_no_store_while_the_facts_fit_and_is_the_same_when_t
     kept, forgotten = Trying(), Trying(most_rows=10)
     answers = []
     for limit_us in (S, 2 * S, 3 * S):
-        tried, _ = moved(TTFT, {"limit": limit_us}, None)
+        tried, _ = moved(TTFT, Move(limits_us={"limit": limit_us}))
         before = past.facts.reads
         answers.append(kept.cells(past, tried, START, START + 9 * HOUR).sums())
         assert (past.facts.reads > before) == (limit_us == S)
@@ -118,12 +119,12 @@ def test_alerts_are_those_of_the_moved_objective():
     span = {"from_us": START, "to_us": START + HOUR}
     alerts = trying.trial(past, TTFT, **span).alerts
     assert {each.group for each in alerts} == {("t0",), ("t1",), ("t2",)}
-    kept, silent = moved(TTFT, {"limit": 4 * S}, None)
+    kept, silent = moved(TTFT, Move(limits_us={"limit": 4 * S}))
     assert trying.trial(past, kept, **span).alerts == () and silent is None
 
 
 def test_a_target_that_can_never_alert_is_tried_and_says_why():
-    tried, silent = moved(TTFT, {}, Decimal("0.5"))
+    tried, silent = moved(TTFT, Move(target=Decimal("0.5")))
     assert tried.target == Decimal("0.5") and "could ever fire" in silent
     assert (
         Trying().trial(history([]), tried, from_us=START, to_us=START + HOUR, silent=silent).silent == silent
@@ -132,13 +133,13 @@ def test_a_target_that_can_never_alert_is_tried_and_says_why():
 
 def test_what_an_objective_has_not_cannot_be_moved():
     with pytest.raises(TrialError, match="no limit 'ttft' to move; limit can be"):
-        moved(TTFT, {"ttft": 1}, None)
+        moved(TTFT, Move(limits_us={"ttft": 1}))
     with pytest.raises(TrialError, match="none can be"):
-        moved(replace(TTFT, indicator=Availability()), {"limit": 1}, None)
+        moved(replace(TTFT, indicator=Availability()), Move(limits_us={"limit": 1}))
     with pytest.raises(TrialError, match="longer than nothing"):
-        moved(TTFT, {"limit": 0}, None)
+        moved(TTFT, Move(limits_us={"limit": 0}))
     with pytest.raises(TrialError, match="not between 0 and 1"):
-        moved(TTFT, {}, Decimal(2))
+        moved(TTFT, Move(target=Decimal(2)))
 
 
 def test_only_limits_that_are_asked_for_can_be_moved():
@@ -155,3 +156,11 @@ def test_what_corrections_leave_out_of_the_objective_stays_out_of_a_trial():
     at = facts.frames.numbers("ended_at_us").values
     assert left.sums() == (0, (at >= START + 10 * MINUTE).sum())
     assert Trying().trial(past, replace(TTFT, name="other"), **span).cells.sums() == (0, len(at))
+
+
+def test_the_threshold_of_samples_is_moved_in_its_own_unit():
+    cool = replace(TTFT, indicator=GpuThreshold("power_watts", Decimal(400)), group_by=("host",))
+    assert movable(cool) == {} and numbers(cool) == {"value": Decimal(400)}
+    hotter, silent = moved(cool, Move(numbers={"value": Decimal("450.5")}))
+    assert hotter.indicator == GpuThreshold("power_watts", Decimal("450.5")) and silent is None
+    assert numbers(TTFT) == {}
