@@ -97,3 +97,10 @@ def test_a_file_without_tests_and_one_that_is_not_there(cli, tmp_path):
     (tmp_path / "empty.yaml").write_text("")
     assert "the file holds no test" in cli("slo", "test", "empty.yaml").err
     assert "cannot be read" in cli("slo", "test", "nowhere.yaml").err
+
+
+def test_a_file_of_something_else_is_told_what_a_test_file_has(cli, tmp_path):
+    (tmp_path / "objective.yaml").write_text("apiVersion: openslo/v1\nkind: SLO\n")
+    said = cli("slo", "test", "objective.yaml")
+    assert said.code == 1 and "tests is missing; see docs/slo-test.md for an example" in said.err
+    assert "objective_files is missing" in said.err and "docs/objectives.md" not in said.err

@@ -69,7 +69,9 @@ def _file(document: Section, folder: Path) -> Iterator[Trial]:
     document.only("objective_files", "evaluation_interval", "tests")
     known = _Known({each.name: each for each in _objectives(document, folder)})
     step_us = document.read("evaluation_interval", _interval, required=False) or MICROS_PER_MINUTE
-    for entry in document.sections("tests"):
+    if document.lacks("tests"):
+        document.wrong(None, "tests is missing", "see docs/slo-test.md for an example")
+    for entry in document.sections("tests", required=False):
         if known.objectives:
             yield _trial(entry, known, step_us)
 
