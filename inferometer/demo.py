@@ -67,6 +67,7 @@ def _play(stage: Stage, children: Children, *, port: int, seconds: float, once: 
     targets = {pool: stage.proxy(members, TENANTS).url for pool, members in pools(places).items()}
     answer(f"ready: {url}")
     say(_script(places))
+    say(f"a token for commands: inferometer token create me --role admin --data-dir {stage.data_dir}")
     children.watch(_gone)
     _load(targets, places, seconds)
     if not once:
