@@ -1,4 +1,4 @@
-"""When objectives would have alerted over the kept history: counts of stored facts, hour by hour.
+"""When objectives would have alerted over the kept history: counts of stored facts, read stride by stride.
 
 Where the very same objective version has been counted that far back, its count cells answer and
 no fact is read. Nothing is written, and nothing that is judged now changes.
@@ -21,12 +21,10 @@ from slo.durations import MICROS_PER_DAY, written
 from slo.objective import Objective
 from telemetry.frame import Frame
 from telemetry.identity import Vantage
-from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE
+from telemetry.units import MICROS_PER_MINUTE
 
 LONGEST_RANGE_US: Final = 62 * MICROS_PER_DAY
 """As far back as requests are kept."""
-_TIMED: Final = ("vantage", "pool")
-"""What `of_record` reads."""
 RECORD_COLUMNS: Final = ("vantage", "pool")
 """What tells the requests that count."""
 _DATASETS: Final = "SELECT DISTINCT dataset FROM requests ORDER BY dataset"
@@ -70,23 +68,20 @@ class History:
         return self.facts.span(objective.indicator.table, self.dataset)
 
     def rows(self, objective: Objective, from_us: int, to_us: int) -> Frame:
-        """Return the facts of [from_us, to_us) that count. One query."""
-        table = objective.indicator.table
-        columns = {*objective.columns, *(RECORD_COLUMNS if table == "requests" else ())}
-        return self.read(table, columns, from_us, to_us)
-
-    def read(self, table: str, columns: Collection[str], from_us: int, to_us: int) -> Frame:
-        """Return these columns of a table's rows of [from_us, to_us) that count. One query."""
-        found = self.facts.frame(table, from_us=from_us, to_us=to_us, dataset=self.dataset, columns=columns)
-        return self.of_record(found)
-
-    def facts_of(self, objective: Objective, from_us: int, to_us: int) -> Frame:
         """Return the facts of [from_us, to_us) that count, with no column that judging does not read.
 
         Without the ids of requests they take a tenth of the memory. One query.
         """
         table = objective.indicator.table
-        columns = {*objective.columns, *(_TIMED if table == "requests" else ())}
+        columns = {*objective.columns, *(RECORD_COLUMNS if table == "requests" else ())}
+        return self.read(table, columns, from_us, to_us)
+
+    def strides(self, table: str, from_us: int, to_us: int) -> list[tuple[int, int]]:
+        """Return [from_us, to_us) in spans that can be read one after the other. One query."""
+        return self.facts.strides(table, from_us=from_us, to_us=to_us, dataset=self.dataset)
+
+    def read(self, table: str, columns: Collection[str], from_us: int, to_us: int) -> Frame:
+        """Return these columns of a table's rows of [from_us, to_us) that count. One query."""
         found = self.facts.frame(table, from_us=from_us, to_us=to_us, dataset=self.dataset, columns=columns)
         return self.of_record(found)
 
@@ -166,7 +161,7 @@ def backtest(
 ) -> Iterator[Progress | Backtest]:
     """Yield how far it is, and each objective's answer once it is known.
 
-    The range ends at `now_us`; None = with the last fact. Memory is bounded by the busiest hour.
+    The range ends at `now_us`; None = with the last fact. Memory: a stride, or the busiest minute.
     Raises `StoreError`.
     """
     for objective in objectives:
@@ -202,10 +197,9 @@ def _one(
 def _counted(
     history: History, objective: Objective, from_us: int, to_us: int
 ) -> Generator[Progress, None, Cells]:
-    """Return the counts of stored rows, an hour at a time."""
+    """Return the counts of stored rows, a stride at a time."""
     parts = []
-    for at_us in range(from_us, to_us, MICROS_PER_HOUR):
-        until_us = min(at_us + MICROS_PER_HOUR, to_us)
+    for at_us, until_us in history.strides(objective.indicator.table, from_us, to_us):
         parts.append(fold(history.rows(objective, at_us, until_us), objective))
         yield Progress(objective.name, (until_us - from_us) / (to_us - from_us))
     return merge(parts)

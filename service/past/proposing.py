@@ -1,4 +1,4 @@
-"""Objectives drafted from stored requests, an hour at a time, and written as OpenSLO."""
+"""Objectives drafted from stored requests, read stride by stride, and written as OpenSLO."""
 
 from __future__ import annotations
 
@@ -24,27 +24,26 @@ def propose(
 ) -> Iterator[Progress | Proposal]:
     """Yield how far it is, then what all these datasets together propose.
 
-    The range ends at `now_us`; None = with the last request of each. Memory is bounded by the
-    busiest hour. Raises `StoreError`.
+    The range ends at `now_us`; None = with the last request of each. Memory is bounded by
+    a stride, or the busiest minute. Raises `StoreError`.
     """
     sums: list[Cells] = []
     for history in histories:
-        for from_us, to_us, share in _hours(history, range_us, now_us):
-            hour = counted(history.read("requests", _COLUMNS, from_us, to_us))
-            sums = [merge(pair) for pair in zip(sums, hour, strict=True)] if sums else hour
+        for from_us, to_us, share in _strides(history, range_us, now_us):
+            told = counted(history.read("requests", _COLUMNS, from_us, to_us))
+            sums = [merge(pair) for pair in zip(sums, told, strict=True)] if sums else told
             yield Progress(history.dataset, share)
     yield proposed(sums)
 
 
-def _hours(history: History, range_us: int, now_us: int | None) -> Iterator[tuple[int, int, float]]:
-    """Yield each hour of the range in which requests are kept, and how much is done with it."""
+def _strides(history: History, range_us: int, now_us: int | None) -> Iterator[tuple[int, int, float]]:
+    """Yield each stride of the range's whole hours, and how much is done with it."""
     span = history.facts.span("requests", history.dataset)
     if span is None:
         return
     to_us = now_us or span[1] + 1
     start_us = max(to_us - range_us, span[0]) // MICROS_PER_HOUR * MICROS_PER_HOUR
-    for at_us in range(start_us, to_us, MICROS_PER_HOUR):
-        until_us = min(at_us + MICROS_PER_HOUR, to_us)
+    for at_us, until_us in history.strides("requests", start_us, to_us):
         yield at_us, until_us, (until_us - start_us) / (to_us - start_us)
 
 

@@ -24,7 +24,7 @@ from slo.corrections import Mask, corrected
 from slo.errors import ObjectiveError
 from slo.objective import Objective
 from telemetry.frame import Frame
-from telemetry.units import MICROS_PER_HOUR, MICROS_PER_MINUTE
+from telemetry.units import MICROS_PER_MINUTE
 
 MOST_ROWS: Final = 1_500_000
 """Most facts kept in memory, some 100 MB; of a longer past each answer reads the store again."""
@@ -123,7 +123,7 @@ class Trying:
     def trial(
         self, history: History, objective: Objective, *, from_us: int, to_us: int, silent: str | None = None
     ) -> Trial:
-        """Return what an objective would have made of [from_us, to_us). A query an hour, or none.
+        """Return what an objective would have made of [from_us, to_us). A query a stride, or none.
 
         Windows that began before `from_us` are full as far as facts are kept. What corrections of an
         objective of this name leave out stays out. Raises `StoreError`.
@@ -139,7 +139,7 @@ class Trying:
         )
 
     def cells(self, history: History, objective: Objective, from_us: int, to_us: int) -> Cells:
-        """Return the counts of [from_us, to_us) by the minute. A query an hour, or none."""
+        """Return the counts of [from_us, to_us) by the minute. A query a stride, or none."""
         table = objective.indicator.table
         key = (history.dataset, table, *sorted(objective.columns), from_us, to_us)
         with self._lock:
@@ -156,14 +156,9 @@ class Trying:
     def _read(
         self, history: History, objective: Objective, key: tuple[object, ...], from_us: int, to_us: int
     ) -> Cells:
-        span = history.span(objective)
-        if span is None:
-            return Cells.empty()
-        begin_us, end_us = max(from_us, span[0]), min(to_us, span[1] + 1)
         parts, frames, rows = [], [], 0
-        for start_us in range(begin_us // MICROS_PER_HOUR * MICROS_PER_HOUR, end_us, MICROS_PER_HOUR):
-            until_us = min(start_us + MICROS_PER_HOUR, end_us)
-            frame = history.facts_of(objective, max(start_us, begin_us), until_us)
+        for start_us, until_us in history.strides(objective.indicator.table, from_us, to_us):
+            frame = history.rows(objective, start_us, until_us)
             parts.append(fold(frame, objective))
             rows += frame.rows
             if rows <= self._most:

@@ -48,9 +48,8 @@ class Facts:
     def __init__(self, requests) -> None:
         self.frames, self.reads = Frame.of("requests", requests), 0
 
-    def span(self, _table, _dataset=""):
-        at = self.frames.numbers("ended_at_us").values
-        return (int(at.min()), int(at.max())) if len(at) else None
+    def strides(self, _table, *, from_us, to_us, dataset):
+        return [(at, min(at + HOUR, to_us)) for at in range(from_us, to_us, HOUR)]
 
     def frame(self, _table, *, from_us, to_us, dataset, columns):
         self.reads += 1

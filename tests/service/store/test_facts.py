@@ -207,10 +207,28 @@ def test_an_import_is_deleted_whole_and_the_live_facts_never(facts):
     assert everything(facts, "requests").rows == 1
 
 
-def test_a_long_range_comes_in_steps(facts):
-    put(facts, "requests", [request(1), request(2, ended_at_us=NOW + 5_000_000)])
-    steps = list(facts.frames("requests", from_us=NOW, to_us=NOW + 10_000_000, step_us=1_000_000))
-    assert [step.rows for step in steps] == [1, 1]
+MINUTE = 60_000_000
+
+
+@pytest.mark.parametrize(
+    ("most", "spans"),
+    [
+        (10, [(0, 7)]),
+        (4, [(0, 2), (5, 7)]),
+        (3, [(0, 1), (1, 2), (5, 7)]),
+        (1, [(0, 1), (1, 2), (5, 6), (6, 7)]),
+    ],
+)
+def test_a_long_range_is_read_in_strides_of_at_most_so_many_facts(facts, most, spans):
+    start = NOW // MINUTE * MINUTE
+    minutes = [0, 0, 0, 1, 5, 6]  # a minute is never parted, and between 2 and 5 there is nothing
+    put(
+        facts,
+        "requests",
+        [request(at, ended_at_us=start + minute * MINUTE) for at, minute in enumerate(minutes)],
+    )
+    told = facts.strides("requests", from_us=start, to_us=start + 7 * MINUTE, most_rows=most)
+    assert [((low - start) // MINUTE, (high - start) // MINUTE) for low, high in told] == spans
 
 
 def test_a_question_cannot_change_anything(facts):
