@@ -111,12 +111,11 @@ def drained(state: State) -> bool:
 
 @dataclass
 class Receipts:
-    """What arrived, in order: (webhook-id, incident, status, how many kills had happened)."""
+    """What arrived, in order: (webhook-id, incident, status, how many kills came before its sender)."""
 
     secret: str
     rows: list[tuple[str, str, str, int]] = field(default_factory=list)
     refused: int = 0
-    kills: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -132,12 +131,11 @@ def receiver(receipts: Receipts, chance: random.Random) -> ThreadingHTTPServer:
             except ValueError:
                 receipts.refused += 1
                 raise
+            kills = int(self.path.strip("/"))
             with receipts.lock:
                 for alert in message["alerts"]:
                     incident = alert["generatorURL"].rpartition("#")[2]
-                    receipts.rows.append(
-                        (self.headers["webhook-id"], incident, alert["status"], receipts.kills)
-                    )
+                    receipts.rows.append((self.headers["webhook-id"], incident, alert["status"], kills))
             time.sleep(chance.uniform(0, RECEIPT_SECONDS))
             self.send_response(204)
             self.send_header("content-length", "0")
@@ -157,9 +155,11 @@ def receiver(receipts: Receipts, chance: random.Random) -> ThreadingHTTPServer:
     return server
 
 
-def child(folder: Path, server: ThreadingHTTPServer, secret: str, *options: str) -> subprocess.Popen[str]:
-    """Start a worker and wait until it decides."""
-    url = f"http://127.0.0.1:{server.server_address[1]}/"
+def child(
+    folder: Path, server: ThreadingHTTPServer, secret: str, kills: int, *options: str
+) -> subprocess.Popen[str]:
+    """Start a worker, after so many kills, and wait until it decides; its messages say the number."""
+    url = f"http://127.0.0.1:{server.server_address[1]}/{kills}"
     command = [sys.executable, __file__, "--work", str(folder), "--url", url, "--secret", secret, *options]
     started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ)
     assert started.stdout is not None
@@ -179,12 +179,14 @@ def judge(receipts: Receipts, ledger: set[tuple[str, str]]) -> dict[str, int]:
     first: dict[tuple[str, str], tuple[int, str]] = {}
     before: dict[str, int] = {}
     repeats: Counter[int] = Counter()
-    changed_ids = 0
+    changed_ids = slow = 0
     for place, (message_id, incident, status, kills) in enumerate(receipts.rows):
         known = first.setdefault((incident, status), (place, message_id))
         changed_ids += known[1] != message_id
-        if message_id in before:
-            repeats[before[message_id]] += 1  # the kill after the copy before is what repeated it
+        if before.get(message_id) == kills:
+            slow += 1  # the same worker sent it again: the receiver had not answered in time
+        elif message_id in before:
+            repeats[before[message_id]] += 1  # the kill of the sender before is what repeated it
         before[message_id] = kills
     misordered = sum(
         first[incident, "resolved"][0] < first[incident, "firing"][0]
@@ -198,6 +200,7 @@ def judge(receipts: Receipts, ledger: set[tuple[str, str]]) -> dict[str, int]:
         "invented": len(first.keys() - ledger),
         "misordered": misordered,
         "repeats": repeats.total(),
+        "repeats_to_a_slow_receiver": slow,
         "most_repeats_by_one_kill": max(repeats.values(), default=0),
         "repeats_under_another_id": changed_ids,
         "bad_signatures": receipts.refused,
@@ -213,13 +216,12 @@ def run(kills: int, seed: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         upgrade_state(f"sqlite:///{folder}/state.db")
-        for _ in range(kills):
-            worker = child(folder, server, receipts.secret)
+        for killed in range(kills):
+            worker = child(folder, server, receipts.secret, killed)
             time.sleep(chance.uniform(0.0, 1.2))
             worker.kill()
             worker.wait()
-            receipts.kills += 1
-        if child(folder, server, receipts.secret, "--drain").wait(timeout=300) != 0:
+        if child(folder, server, receipts.secret, kills, "--drain").wait(timeout=300) != 0:
             raise SystemExit("the last worker failed")
         state = State.open(f"sqlite:///{folder}/state.db")
         figures = judge(receipts, told(state))

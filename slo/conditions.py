@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from slo.burn import UNKNOWN, YES, Answers
-from slo.cells import Key
+from slo.cells import UNKNOWN_WORD, Key
 from slo.durations import written
 from slo.evaluate import HOLDS, Judgement, Verdict, WindowVerdict
 from slo.objective import Objective
@@ -96,12 +96,16 @@ def summary(verdict: Verdict, pair: Pair) -> str:
 
 
 def subject(objective: Objective, key: Key) -> str:
-    """Return what is judged: `TTFT of chat/acme`; groups past the cap are named as such."""
+    """Return what is judged: `TTFT of chat/acme`, `TTFT of chat/unknown tenant`, or what is past the cap."""
     if not key:
         return objective.display_name
     if set(key) == {OTHER_TENANT}:
         return f"{objective.display_name} of all groups past the cap together"
-    return f"{objective.display_name} of {'/'.join(key)}"
+    said = [
+        f"unknown {name}" if word == UNKNOWN_WORD else word
+        for name, word in zip(objective.group_by, key, strict=True)
+    ]
+    return f"{objective.display_name} of {'/'.join(said)}"
 
 
 def counted(objective: Objective, window: WindowVerdict) -> str:

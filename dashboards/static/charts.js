@@ -130,8 +130,8 @@ export async function draw(root, panel, name, columns, options = {}) {
   if (element.querySelector(":scope > .empty")) element.innerHTML = "";
   const layout = themed(one.layout);
   const isTime = layout.xaxis.type === "date";
-  // A label of a time takes some 80 pixels: on a phone there is room for fewer than the figure asks for.
-  if (isTime) layout.xaxis.nticks = Math.min(layout.xaxis.nticks ?? 8, Math.max(2, Math.floor(element.clientWidth / 80)));
+  // A time takes some 80 pixels: on a phone there is room for fewer.
+  if (isTime) layout.xaxis.nticks = Math.min(8, Math.max(2, Math.floor(element.clientWidth / 80)));
   const extra = [];
   if (isTime && options.from_ms) layout.xaxis.range = [options.from_ms, options.to_ms];
   if (options.before) extra.push(...earlier(filled(one, options.before), options.shift_ms));

@@ -5,6 +5,9 @@ const missing = (value) => value === null || value === undefined;
 export const esc = (text) =>
   String(text ?? "").replace(/[&<>"']/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" })[c]);
 
+// A group in words: what nobody told is no name.
+export const group = (words) => esc(words).replaceAll("__unknown__", "not known");
+
 const written = new Map();
 export function number(value, digits = 0) {
   if (missing(value)) return DASH;

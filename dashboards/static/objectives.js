@@ -1,7 +1,7 @@
 // Every promise; with ?name= one of them: its minutes, windows and what spent the budget.
 import { anchor, filter, go, page } from "./app.js";
 import { draw, drawAll } from "./charts.js";
-import { PROMISES, PROXY, budget, burn, chart, esc, number, panel, percent, short, sub, table, tag, utc } from "./format.js";
+import { PROMISES, PROXY, budget, burn, chart, esc, group, number, panel, percent, short, sub, table, tag, utc } from "./format.js";
 import { trial, tryOut } from "./trial.js";
 
 const WINDOWS = ["5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"];
@@ -10,7 +10,7 @@ const seen = (rows) => [...new Set([...WINDOWS, ...rows.flatMap((r) => Object.ke
 const list = (rows) =>
   table(
     [
-      { title: "objective", cell: (r) => `${anchor("/objectives", { name: r.objective, group: r.group }, esc(r.title))}${sub(`${esc(r.group)}${r.guess ? " · a guess" : ""}`)}` },
+      { title: "objective", cell: (r) => `${anchor("/objectives", { name: r.objective, group: r.group }, esc(r.title))}${sub(`${group(r.group)}${r.guess ? " · a guess" : ""}`)}` },
       { title: "target", n: true, optional: true, cell: (r) => `${r.target}\u202f%` },
       { title: "good of all", n: true, optional: true, cell: (r) => `${number(r.good)} / ${number(r.total)}` },
       ...seen(rows).map((w) => ({ title: w, n: true, optional: !["5m", "1h"].includes(w), cell: (r) => burn(r.burn[w], r.fires.includes(w)) })),
@@ -67,7 +67,7 @@ const burnDown = (one) => {
 
 // Alerts are judged for each group by itself: without one, the group that burns a pair the fastest stands for it.
 const firing = (p) => p.never ? `<span class="sub" title="${esc(p.never)}">can never fire</span>` : (p.groups > 1 && p.fires ? `<span class="tag firing">${number(p.fires)} of ${number(p.groups)}</span>` : tag(p.fires ? "firing" : "inactive"));
-const fastest = (one) => (one.group !== null || !one.pairs.length ? "" : `<p class="note">Judged group by group; shown is the one that burns each pair fastest, for the first ${anchor("/objectives", { name: one.name, group: one.pairs[0].group }, esc(one.pairs[0].group))}.</p>`);
+const fastest = (one) => (one.group !== null || !one.pairs.length ? "" : `<p class="note">Judged group by group; shown is the one that burns each pair fastest, for the first ${anchor("/objectives", { name: one.name, group: one.pairs[0].group }, group(one.pairs[0].group))}.</p>`);
 const pairs = (one) =>
   table([
     { title: "alerts by", cell: (p) => tag(p.severity) },
@@ -79,21 +79,23 @@ const pairs = (one) =>
 
 // What an outcome says of the promise: a request that was served and still is bad came too late.
 const CAUSE = { ok: "too late", "under way": "too late already, still under way", error: "failed", aborted: "given up by its client" };
-const named = (word) => (word === "__unknown__" ? "not known" : esc(word ?? "all"));
-const PARTY = {
-  replica: { title: "replica", optional: true, cell: (s) => (s.replica === "__unknown__" ? "not known" : anchor("/gpus", { replica: s.replica }, esc(s.replica))) },
-  status: { title: "why", cell: (s) => esc(CAUSE[s.status] ?? s.status) },
+const named = (word) => group(word ?? "all");
+const UNKNOWN = "__unknown__";
+const WORD = {
+  gpu_uuid: short,
+  replica: (word) => (word === UNKNOWN ? named(word) : anchor("/gpus", { replica: word }, esc(word))),
+  status: (word) => esc(CAUSE[word] ?? word),
 };
-const WORD = { status: (word) => esc(CAUSE[word] ?? word), gpu_uuid: short };
+const title = (party) => esc(party === "status" ? "why" : party.replaceAll("_", " "));
 const word = (party, row) => (WORD[party] ?? named)(row[party]);
 // Each party by itself, the worst first: a bar's width is its share of all that was bad.
-const ranks = ({ party, rows }) => `<section><h3>${esc(party === "status" ? "why" : party.replaceAll("_", " "))}</h3><div class="bars">${rows.map((row) => `<span>${word(party, row)}</span><span><span class="bar slo_miss" style="width:${100 * row.share}%"></span></span><span class="n">${number(row.bad)} <span class="sub">${percent(row.share)}</span></span>`).join("")}</div></section>`;
+const ranks = ({ party, rows }) => `<section><h3>${title(party)}</h3><div class="bars">${rows.map((row) => `<span>${word(party, row)}</span><span><span class="bar slo_miss" style="width:${100 * row.share}%"></span></span><span class="n">${number(row.bad)} <span class="sub">${percent(row.share)}</span></span>`).join("")}</div></section>`;
 const spent = (one) =>
   one.spent.length === 0 ? `<div class="empty">None of the ${one.unit} in this range was bad.</div>` : `<div class="ranks">${one.spent_by_party.map(ranks).join("")}</div><details class="data" id="together"><summary>${one.spent.length === 20 ? "the 20 worst together" : "all together"}</summary>${together(one)}</details>`;
 const together = (one) =>
   table([
-    ...one.spent_parties.map((party) => PARTY[party] ?? { title: party.replaceAll("_", " "), cell: (s) => named(s[party]) }),
-    { title: "bad", n: true, cell: (s) => !("tenant" in s || "status" in s) ? number(s.bad) : anchor("/requests", { tenant: s.tenant, model: s.model, replica: s.replica === "__unknown__" ? "" : s.replica, status: s.status === "under way" ? "" : s.status }, number(s.bad)) },
+    ...one.spent_parties.map((party) => ({ title: title(party), cell: (s) => word(party, s) })),
+    { title: "bad", n: true, cell: (s) => !("tenant" in s || "status" in s) ? number(s.bad) : anchor("/requests", { tenant: s.tenant, model: s.model, replica: s.replica === UNKNOWN ? "" : s.replica, status: s.status === "under way" ? "" : s.status }, number(s.bad)) },
     { title: "of", n: true, optional: true, cell: (s) => number(s.total) },
     { title: "of all bad", n: true, cell: (s) => percent(s.share) },
   ], one.spent, "", `who had the bad ${one.unit}`) +

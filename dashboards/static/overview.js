@@ -1,7 +1,7 @@
 // Is every promise kept, what burns, what is idle while something waits, what it costs.
 import { anchor, link, page } from "./app.js";
 import { drawAll } from "./charts.js";
-import { AGENT, PRICE, PROMISES, PROXY, ago, budget, burn, chart, clock, esc, lasted, money, number, panel, percent, sub, table, tag } from "./format.js";
+import { AGENT, PRICE, PROMISES, PROXY, ago, budget, burn, chart, clock, esc, group, lasted, money, number, panel, percent, sub, table, tag } from "./format.js";
 
 // A burn leads to the minutes that burnt: the range that just holds its window.
 const WINDOWS = { "5m": "5m", "1h": "1h", "6h": "6h", "3d": "7d" };
@@ -16,7 +16,7 @@ const objective = (r, html, range) => {
 const promises = (data, mixed = data.promises.some((r) => !r.guess)) =>
   table(
     [
-      { title: "promise", cell: (r) => `${anchor("/objectives", { name: r.objective, group: r.group }, esc(r.title))}${sub(`${esc(r.group)} · ${r.target}\u202f%${mixed && r.guess ? " · a guess" : ""}`)}` },
+      { title: "promise", cell: (r) => `${anchor("/objectives", { name: r.objective, group: r.group }, esc(r.title))}${sub(`${group(r.group)} · ${r.target}\u202f%${mixed && r.guess ? " · a guess" : ""}`)}` },
       ...Object.entries(WINDOWS).map(([w, range]) => ({ title: `burn ${w}`, n: true, optional: w === "6h" || w === "3d", cell: (r) => objective(r, burn(r.burn[w], r.fires.includes(w)), range) })),
       { title: "budget left", n: true, cell: (r) => budget(r.budget_left) },
     ],

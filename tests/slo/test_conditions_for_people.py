@@ -7,8 +7,8 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from slo.cells import Cells
-from slo.conditions import conditions, left, times
+from slo.cells import UNKNOWN_WORD, Cells
+from slo.conditions import conditions, left, subject, times
 from slo.evaluate import judge
 from slo.indicators.ttft import Ttft
 from slo.ring import Ring
@@ -61,6 +61,10 @@ def test_a_burning_group_is_said_in_a_sentence(ttft, ring):
         "13,210 of 60,000 requests of the last 1h broke the promise; a page is due above 14.4x over 1h and 5m"
     )
     assert page.annotations["promise"] == "99 % of requests: first token within 2s, over 30d"
+
+
+def test_a_word_that_nobody_told_is_not_said_as_a_name(ttft):
+    assert subject(ttft, ("chat", UNKNOWN_WORD)).endswith(" of chat/unknown tenant")
 
 
 def test_since_is_the_first_bad_minute_of_the_short_window(ttft, ring):
