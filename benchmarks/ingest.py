@@ -1,12 +1,13 @@
 """Rows per CPU-second through the whole path, beside SQLAlchemy Core into SQLite of the same rows.
 
 The path is a real `inferometer up`: HTTP, decompression, validation, journal with its sync,
-fold into the starter objectives, blocks into chDB, merges settled. The bodies are distinct. The
-peer gets the same rows as dictionaries, 1,000 to a transaction, without any HTTP. Printed: both
+fold into the starter objectives, blocks into chDB, merges settled. The bodies are distinct, their
+requests 20 models' and 50 tenants', and follow each other in time as agents' batches do: two
+million of them are seven blocks, so that what merging costs is in the figure. The peer gets the same rows as dictionaries, 1,000 to a transaction, without any HTTP. Printed: both
 figures and their ratio, bytes per request at rest, and the journal's commit p99 while a page
 asks for the last hour again and again.
 
-    python benchmarks/ingest.py [--bodies 1000] [--repeats 3]
+    python benchmarks/ingest.py [--bodies 2000] [--repeats 3]
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ import psutil
 from sqlalchemy import BigInteger, Boolean, Column, Float, MetaData, Table, Text, create_engine
 
 from telemetry.columns import TABLE, Kind
-from telemetry.gaps import BUCKETS
+from telemetry.gaps import BUCKETS, bucket_of
 from telemetry.requests import Finish, RequestRecord, Status
 from telemetry.wire import CONTENT_TYPE, BatchHeader, encode
 
 ROWS = 1_000
+SEAL_US, APART_US = 2_000_000, 10_000
+"""A body holds what ended in its agent's two seconds; bodies of many agents follow each other by 10 ms."""
 QUIET_CPU_SECONDS = 0.8
 """In 5 s: what judging a thousand groups of four objectives every 5 s takes, and no merge."""
 MODELS = [f"model-{n}" for n in range(20)]
@@ -41,11 +44,13 @@ TENANTS = [f"tenant-{n}" for n in range(50)]
 
 def records(rng: random.Random, batch: int, now_us: int) -> list[RequestRecord]:
     made = []
+    from_us = now_us - 60_000_000 + batch * APART_US
     for row in range(ROWS):
         ttft = int(rng.lognormvariate(12.5, 0.7))
         output = rng.randrange(2, 400)
-        e2e = ttft + output * int(rng.lognormvariate(10.2, 0.3))
-        ended = now_us - rng.randrange(0, 60_000_000)
+        gap = int(rng.lognormvariate(10.2, 0.3))
+        e2e = ttft + output * gap
+        ended = from_us + rng.randrange(SEAL_US)
         failed = rng.random() < 0.004
         made.append(
             RequestRecord(
@@ -70,12 +75,20 @@ def records(rng: random.Random, batch: int, now_us: int) -> list[RequestRecord]:
                 output_tokens=output,
                 max_output_tokens=512,
                 gap_max_us=rng.randrange(10_000, 900_000),
-                gap_buckets=tuple(rng.randrange(0, 40) for _ in range(BUCKETS)),
+                gap_buckets=_gaps(output - 1, gap, rng),
                 chunks=output,
             )
         )
-    del batch
     return made
+
+
+def _gaps(count: int, usual_us: int, rng: random.Random) -> tuple[int, ...]:
+    """Return gaps in buckets: most at the usual step, some in the next one, few in a long one."""
+    late, longest = rng.randrange(count // 4 + 1), rng.randrange(count // 50 + 1)
+    buckets = [0] * BUCKETS
+    for gap_us, gaps in ((usual_us, count - late - longest), (2 * usual_us, late), (8 * usual_us, longest)):
+        buckets[bucket_of(gap_us)] += gaps
+    return tuple(buckets)
 
 
 def bodies(count: int) -> tuple[list[bytes], list[list[RequestRecord]]]:
@@ -271,7 +284,7 @@ def _plain(record: RequestRecord) -> dict[str, object]:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--bodies", type=int, default=1_000)
+    options.add_argument("--bodies", type=int, default=2_000)
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--out", type=Path)
     asked = options.parse_args()
