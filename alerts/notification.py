@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from alerts.state import AlertState, Transition, alert_labels, fingerprint
-from telemetry.condition import Severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +70,6 @@ def notified(transition: Transition) -> NotifiedAlert:
         starts_at_us=transition.since_us,
         ends_at_us=transition.at_us if transition.after is AlertState.RESOLVED else None,
     )
-
-
-def severity_of(alert: NotifiedAlert) -> Severity:
-    """Return the severity an alert carries in its labels."""
-    return Severity(alert.labels["severity"])
 
 
 def encode(notification: Notification) -> str:

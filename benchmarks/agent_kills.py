@@ -221,7 +221,7 @@ def killed(folder: Path, kills: int, seed: int) -> dict[str, object]:
     rest.send_signal(signal.SIGTERM)
     rest.wait(60)
     lost = [name for name in load.sent_at if name not in door.records]
-    ages = sorted(_age_at_a_kill(load.sent_at[name], killed_at) for name in lost)
+    ages = [_age_at_a_kill(load.sent_at[name], killed_at) for name in lost]
     return {
         "kills": kills,
         "seconds": round(time.monotonic() - begun),
@@ -234,13 +234,20 @@ def killed(folder: Path, kills: int, seed: int) -> dict[str, object]:
         "records_lost": len(lost),
         "records_lost_a_kill": round(len(lost) / kills, 1),
         "runs_of_lost_records": _runs(load.sent_at, door.records),
-        "age_of_a_lost_record_at_its_kill_seconds": {
-            "median": round(statistics.median(ages or [0.0]), 2),
-            "p99": round(ages[int(0.99 * len(ages))], 2) if ages else 0.0,
-            "most": round(max(ages, default=0.0), 2),
-        },
+        "age_of_a_lost_record_at_its_kill_seconds": _spread(ages),
         "seal_seconds": SEAL_SECONDS,
     }
+
+
+def _spread(ages: list[float]) -> dict[str, float]:
+    """Return median, 99th percentile and largest of some ages; zeros for none."""
+    ordered = sorted(ages) or [0.0]
+    told = {
+        "median": statistics.median(ordered),
+        "p99": ordered[int(0.99 * len(ordered))],
+        "most": ordered[-1],
+    }
+    return {name: round(seconds, 2) for name, seconds in told.items()}
 
 
 def _age_at_a_kill(sent_at: float, killed_at: list[float]) -> float:

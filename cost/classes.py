@@ -30,9 +30,6 @@ CLASSES: Final[tuple[CostClass, ...]] = tuple(sorted(CostClass))
 
 CODE: Final[dict[CostClass, int]] = {klass: code for code, klass in enumerate(CLASSES)}
 
-OUTPUT_CLASSES: Final = frozenset({CostClass.USEFUL, CostClass.SLO_MISS})
-"""Classes whose tokens reached a user."""
-
 
 class InstanceState(StrEnum):
     """What an instance is doing as far as its own reports say; `READY` is busy or idle by its requests."""

@@ -31,8 +31,6 @@ from slo.durations import MICROS_PER_DAY
 from telemetry.frame import Floats, Ints
 from telemetry.units import MICROS_PER_HOUR
 
-CONFIDENCE: Final = 0.8
-"""How often the moment of exhaustion lies between `earliest_us` and `latest_us`."""
 WIDTH_US: Final = MICROS_PER_HOUR
 """The usual width of the buckets a forecast is made from."""
 LOOK_BACK_US: Final = 7 * MICROS_PER_DAY

@@ -12,7 +12,6 @@ from service.recordings.content import JsonFile, Value
 from service.recordings.recording import Place, RecordingError
 from service.recordings.values import instant
 
-MAX_POINTS: Final = 20_000_000
 _HINT: Final = "save the answer of /api/v1/query_range"
 
 

@@ -212,7 +212,6 @@ EVIDENCE: Final = FactTable(
 )
 
 FACT_TABLES: Final[tuple[FactTable, ...]] = (*MEASURED, COUNT_CELLS, LEDGER, EVIDENCE)
-FACT_TABLE: Final[dict[str, FactTable]] = {table.name: table for table in FACT_TABLES}
 
 
 def create(table: FactTable, *, replicated: bool = False) -> str:
