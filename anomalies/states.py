@@ -48,11 +48,6 @@ class Life:
     down_since_us: int | None = None
     was_ready: bool = False
 
-    @property
-    def may_page(self) -> bool:
-        """Whether findings about it may wake a person."""
-        return self.state in (ReplicaState.READY, ReplicaState.STALLED, ReplicaState.LOST)
-
 
 def live(
     before: Life | None,

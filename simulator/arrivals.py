@@ -193,15 +193,6 @@ def replay(path: Path, *, tenants: Sequence[Tenant] = (), seed: int = 0) -> Iter
             )
 
 
-def trace_start_us(path: Path) -> int:
-    """Return the instant of a trace's first row, UTC microseconds. Raises `TraceError`."""
-    with _opened(path) as text:
-        for row in csv.DictReader(text):
-            if "TIMESTAMP" in row:
-                return (_values(path, 2, row)[0] - _EPOCH) // timedelta(microseconds=1)
-    raise TraceError(f"replay {path}: no rows with a TIMESTAMP; is it an Azure trace?")
-
-
 def _values(path: Path, line: int, row: dict[str, str]) -> tuple[datetime, int, int]:
     try:
         # Seven decimals in the 2023 files, an offset after six in the 2024 ones.

@@ -63,11 +63,6 @@ class Notifications:
                     return _claim(connection, row, worker, until)
         return None
 
-    def claim_many(self, now_us: int, worker: str, *, lease_us: int, limit: int) -> list[Claim]:
-        """Lease up to `limit` rows that are due, each in a transaction of its own."""
-        found = (self.claim(now_us, worker, lease_us=lease_us) for _ in range(limit))
-        return [claim for claim in found if claim is not None]
-
     def finish(self, claim: Claim, result: Result) -> bool:
         """Record how a claim ended and let it go; false = the lease was no longer held."""
         chosen = and_(

@@ -38,7 +38,7 @@ def test_an_engine_that_answers_is_ready():
 @pytest.mark.parametrize("declared", [R.STARTING, R.DRAINING, R.PAUSED])
 def test_what_an_engine_says_of_itself_stands(declared):
     life = walk((1, up(1, declared, stage="weights"), False))
-    assert life.state is declared and not life.may_page
+    assert life.state is declared
     assert life.stage == ("weights" if declared is R.STARTING else None)
 
 
@@ -49,7 +49,7 @@ def test_an_open_stall_makes_it_stalled_and_recovery_ready():
 
 def test_silence_is_unknown_not_well():
     life = walk((1, up(1), True), (30, up(1), True))
-    assert life.state is R.UNKNOWN and not life.may_page
+    assert life.state is R.UNKNOWN
 
 
 def test_an_engine_that_stopped_answering_is_lost_after_a_while():
