@@ -25,7 +25,6 @@ from telemetry.units import MICROS_PER_SECOND
 MAX_ARRIVALS: Final = 5_000_000
 """Most arrivals taken from one trace or generated for one traffic."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS: Final = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 
 
